@@ -1,0 +1,201 @@
+"""The errors of the library.
+
+.. code-block:: text
+
+    LabStorageError
+    ├── KubernetesError
+    ├── MissingObjectError
+    │   └── MissingSecretError
+    ├── OperationCancelledError
+    ├── OperationTimeoutError  (also the built-in TimeoutError)
+    └── PodStartError
+
+Nothing of urllib3, of the official client or of a JSON parser reaches a
+caller: what one of them raised is the ``__cause__``. Bad arguments are
+`ValueError` and `TypeError`, raised before anything is sent.
+
+Attributes, ``args`` and pickling come from attrs; the text is each class's own.
+Every error can be pickled, and its ``args`` are its attributes in the order of
+the constructor, all of them JSON's types: that is how Celery sends an exception
+through a result backend and builds it again
+(``celery.backends.base.Backend.prepare_exception``).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = [
+    "KubernetesError",
+    "LabStorageError",
+    "MissingObjectError",
+    "MissingSecretError",
+    "OperationCancelledError",
+    "OperationTimeoutError",
+    "PodStartError",
+]
+
+
+class LabStorageError(Exception):
+    """Any error of this library."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class KubernetesError(LabStorageError):
+    """The API server refused, or what it said cannot be used.
+
+    Attributes
+    ----------
+    message
+        What the server said, in its own words where it said any. Of a Secret
+        only what cannot show a value of it.
+    user
+        Whose lab it was about, as the `Timeout` of the call says.
+    kind, namespace, name
+        The object, as far as there is one.
+    status
+        The HTTP status, or `None` where there was no usable answer.
+    reason
+        Kubernetes' word for the status, as ``AlreadyExists``.
+    body
+        The body of the answer, as text; always `None` for a Secret.
+    operation
+        What was being done, as the `Timeout` of the call says.
+    """
+
+    message: str
+    user: str | None = None
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    status: int | None = None
+    reason: str | None = None
+    body: str | None = None
+    operation: str | None = None
+
+    def __str__(self) -> str:
+        about = describe_object(self.kind, self.namespace, self.name)
+        subject = ": ".join(part for part in (self.operation, about) if part)
+        if self.user:
+            subject += f" (user {self.user})" if subject else f"user {self.user}"
+        said = " ".join(str(part) for part in (self.status, self.reason) if part is not None)
+        return one_line(": ".join(part for part in (subject, said, self.message) if part))
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class MissingObjectError(LabStorageError):
+    """An object that has to be there is not.
+
+    Attributes
+    ----------
+    kind, name, namespace
+        The object.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{describe_object(self.kind, self.namespace, self.name)} does not exist"
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class MissingSecretError(MissingObjectError):
+    """A Secret that has to be there is not.
+
+    Attributes
+    ----------
+    kind, name, namespace
+        The Secret.
+    """
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class PodStartError(LabStorageError):
+    """A container waits with a reason that the caller asked not to wait for.
+
+    Attributes
+    ----------
+    name, namespace
+        The pod.
+    container
+        The container or init container, or `None` where the pod itself waits
+        (``Unschedulable``).
+    reason, message
+        What Kubernetes says about it.
+    """
+
+    name: str
+    namespace: str
+    container: str | None
+    reason: str
+    message: str | None = None
+
+    def __str__(self) -> str:
+        who = describe_object("Pod", self.namespace, self.name)
+        if self.container is not None:
+            who += f", container {self.container}"
+        return one_line(": ".join(part for part in (who, self.reason, self.message) if part))
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class OperationTimeoutError(LabStorageError, TimeoutError):
+    """The deadline of a call has passed.
+
+    Attributes
+    ----------
+    operation
+        What was being done.
+    user
+        Whose lab it was about, if that was said.
+    elapsed
+        Seconds since the `Timeout` was made.
+    last
+        The last failure seen before the end, or what was still being waited
+        for; `None` where there was none.
+    """
+
+    operation: str
+    user: str | None
+    elapsed: float
+    last: str | None = None
+
+    def __str__(self) -> str:
+        who = f" (user {self.user})" if self.user else ""
+        text = f"{self.operation}{who} timed out after {self.elapsed:.1f} s"
+        return one_line(f"{text} (last: {self.last})" if self.last else text)
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class OperationCancelledError(LabStorageError):
+    """Somebody called `Timeout.cancel`.
+
+    Attributes
+    ----------
+    operation
+        What was being done.
+    user
+        Whose lab it was about, if that was said.
+    """
+
+    operation: str
+    user: str | None = None
+
+    def __str__(self) -> str:
+        who = f" (user {self.user})" if self.user else ""
+        return one_line(f"{self.operation}{who} was cancelled")
+
+
+def describe_object(kind: str | None, namespace: str | None, name: str | None) -> str:
+    """``Pod jovyan/lab``: an object in a message."""
+    path = "/".join(part for part in (namespace, name) if part)
+    return " ".join(part for part in (kind, path) if part)
+
+
+def one_line(text: str) -> str:
+    """Fold white space, so that a log keeps an error in one line."""
+    return " ".join(text.split())
