@@ -1,0 +1,210 @@
+"""What is asked of the API server, what it answers, and the error an answer makes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+import attrs
+from kubernetes.client.exceptions import ApiException
+
+from lab_storage._kinds import SECRET, Kind
+from lab_storage._operation import Operation
+from lab_storage.exceptions import KubernetesError, describe_object, one_line
+
+JSON = "application/json"
+
+
+class UnusableError(Exception):
+    """No answer came, or none that can be used: to be tried again.
+
+    Never reaches a caller. Its cause is what another library raised.
+    """
+
+
+class SilenceError(UnusableError):
+    """Nothing was heard for the idle limit."""
+
+
+@attrs.frozen
+class Request:
+    """One request to the API server.
+
+    Attributes
+    ----------
+    method
+        The HTTP method.
+    kind, namespace, name
+        What it is about.
+    query
+        The query's parameters, not encoded.
+    body
+        What is sent, as JSON.
+    accept
+        The media types that may come back.
+    collection
+        Whether it goes to the collection, although it may be about one object.
+    """
+
+    method: str
+    kind: Kind
+    namespace: str | None = None
+    name: str | None = None
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes | None = attrs.field(default=None, repr=False)
+    accept: str = JSON
+    collection: bool = False
+
+    @property
+    def url(self) -> str:
+        """Path and query, encoded."""
+        path = self.kind.path(self.namespace, None if self.collection else self.name)
+        return f"{path}?{urlencode(self.query)}" if self.query else path
+
+    def __str__(self) -> str:
+        about = describe_object(self.kind.name, self.namespace, self.name)
+        return f"{self.method} {about}"
+
+
+@attrs.frozen(slots=False)
+class Answer:
+    """What the API server said, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = attrs.field(repr=False)
+    # Of what the client was made that got it: see Client.renew.
+    origin: object = attrs.field(default=None, repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the server did what it was asked."""
+        return 200 <= self.status <= 299
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The object in the body.
+
+        Raises
+        ------
+        UnusableError
+            If there is none: that is no answer of an API server.
+        """
+        try:
+            content = json.loads(self.body)
+        except ValueError:
+            # Not chained: the parser's error holds the whole body, a Secret's too.
+            content = None
+        if not isinstance(content, dict):
+            size = f"{len(self.body)} bytes" if self.body else "empty"
+            raise UnusableError(f"the answer is no JSON object ({size})")
+        return content
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """The ``Status`` in the body of a refusal, or nothing: proxies answer in HTML."""
+        try:
+            content = self.content
+        except UnusableError:
+            return {}
+        return content if content.get("kind") == "Status" else {}
+
+    @property
+    def message(self) -> str:
+        """What the server says is wrong."""
+        message = self.details.get("message")
+        if isinstance(message, str) and message:
+            return message
+        try:
+            return HTTPStatus(self.status).phrase
+        except ValueError:
+            return "no reason given"
+
+    @property
+    def reason(self) -> str | None:
+        """Kubernetes' word for the status, as ``AlreadyExists``."""
+        reason = self.details.get("reason")
+        return reason if isinstance(reason, str) and reason else None
+
+
+def refusal(answer: Answer, request: Request, operation: Operation) -> KubernetesError:
+    """Make the error of a status that is final."""
+    secret = request.kind is SECRET
+    # The body of a watch's answer may be long; what is wrong stands in the message.
+    body = None if secret else answer.body.decode("utf-8", "replace")
+    error = KubernetesError(
+        message=one_line(safe_message(answer, request)),
+        user=operation.user,
+        kind=request.kind.name,
+        namespace=request.namespace,
+        name=request.name,
+        status=answer.status,
+        reason=answer.reason,
+        body=body,
+        operation=operation.timeout.operation,
+    )
+    # Whoever knows the official client finds its exception, with the headers.
+    cause = ApiException(status=answer.status, reason=answer.reason)
+    cause.body = body
+    cause.headers = dict(answer.headers)
+    error.__cause__ = cause
+    return error
+
+
+def unusable(text: str, request: Request, operation: Operation) -> KubernetesError:
+    """Make the error of a request that got no answer and that is not worth a second try."""
+    return KubernetesError(
+        message=one_line(text),
+        user=operation.user,
+        kind=request.kind.name,
+        namespace=request.namespace,
+        name=request.name,
+        operation=operation.timeout.operation,
+    )
+
+
+def summary(answer: Answer, request: Request) -> str:
+    """``503 ServiceUnavailable: …``: an answer in a log line or in a timeout's text."""
+    message = one_line(safe_message(answer, request))
+    return " ".join(part for part in (str(answer.status), answer.reason) if part) + f": {message}"
+
+
+_NAME = r"[-a-z0-9.]+"
+_AMOUNTS = r"(?:[-\w./]+=[-\w.]+,?)+"
+# What a server says of a Secret without a word from inside it. It quotes a value
+# that it finds invalid, and parts of the manifest that it cannot read; so
+# anything else is withheld.
+_SAFE = re.compile(
+    rf"""secrets\ "{_NAME}"\ (?:already\ exists|not\ found)
+    | secrets(?:\ "{_NAME}")?\ is\ forbidden:\ (?:
+        User\ "[-\w.:@]+"\ cannot\ [a-z]+\ resource\ "secrets"\ in\ API\ group\ ""
+          (?:\ in\ the\ namespace\ "{_NAME}")?
+      | exceeded\ quota:\ {_NAME},\ requested:\ {_AMOUNTS},\ used:\ {_AMOUNTS},
+        \ limited:\ {_AMOUNTS}
+      | status\ unknown\ for\ quota:\ {_NAME},\ resources:\ [-\w./,]+
+      | unable\ to\ create\ new\ content\ in\ namespace\ {_NAME}\ because
+        \ it\ is\ being\ terminated
+      )
+    | namespaces\ "{_NAME}"\ not\ found
+    | Operation\ cannot\ be\ fulfilled\ on\ resourcequotas\ "{_NAME}":\ the\ object\ has\ been
+      \ modified;\ please\ apply\ your\ changes\ to\ the\ latest\ version\ and\ try\ again
+    | Unauthorized
+    """,
+    re.VERBOSE,
+)
+
+
+def safe_message(answer: Answer, request: Request) -> str:
+    """The server's message; of a Secret only where it shows nothing of its values."""
+    if request.kind is not SECRET or _SAFE.fullmatch(answer.message):
+        return answer.message
+    try:
+        phrase = HTTPStatus(answer.status).phrase
+    except ValueError:
+        phrase = "no reason given"
+    return phrase if not answer.details else f"{phrase} (message withheld: it may show the Secret)"

@@ -1,0 +1,369 @@
+"""The one door to the API server.
+
+Everything that is sent goes through `Client`, and this is the one place that
+catches what urllib3 and the standard library raise. It makes one request a
+call: whether to try again is `_retry`'s to decide.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from http.client import HTTPException
+from typing import Any
+
+import urllib3
+from kubernetes.client.exceptions import OpenApiException
+from kubernetes.config.config_exception import ConfigException
+from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
+
+from lab_storage import _wire
+from lab_storage._answer import JSON, Answer, Request, SilenceError, UnusableError, unusable
+from lab_storage._kinds import SECRET
+from lab_storage._operation import Operation
+from lab_storage.exceptions import LabStorageError
+
+# A request that hears nothing for so long is given up and made again: a load
+# balancer may have forgotten the connection without telling. The API server
+# itself ends a request after a minute (kube-apiserver's --request-timeout).
+IDLE_SECONDS = 60.0
+_SEGMENT_BYTES = 1 << 16
+
+
+class Client:
+    """A client of our own, made from the caller's and never changing it.
+
+    It takes over the caller's configuration (host with its path prefix, TLS,
+    proxy, credentials, ``refresh_api_key_hook``), REST class, default headers and
+    cookie. The connections, the TLS context and the configuration that the hook
+    is called with are its own. They are made at the first request, in a forked
+    child anew, and anew when credentials are refused.
+
+    Safe to use from any thread.
+    """
+
+    def __init__(self, api_client: Any) -> None:
+        self._api_client = api_client
+        self._session: _Session | None = None
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def close(self) -> None:
+        """Close the connections that are not in use; the next request opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def renew(self, origin: object) -> None:
+        """Ask for credentials anew, unless it has happened since ``origin`` was answered.
+
+        The configuration is copied from the caller's once more, and the TLS
+        context read from its files, so that renewed client certificates count.
+        """
+        with self._lock:
+            if self._session is origin:
+                # Not closed: others may be in the middle of a request.
+                self._session = None
+
+    def send(self, request: Request, operation: Operation) -> Answer:
+        """Make one request and read the answer to its end. Blocks.
+
+        Raises
+        ------
+        UnusableError
+            If no answer came, or none that was whole.
+        KubernetesError
+            If there is no use in trying again.
+        OperationCancelledError, OperationTimeoutError
+            If the call is over.
+        """
+        with _Guard(request, operation, IDLE_SECONDS) as guard:
+            session = self._opened(request, operation)
+            guard.response = response = session.request(request, operation, guard)
+            return Answer(response.status, response.headers, response.data, session)
+
+    def open(self, request: Request, operation: Operation) -> Answer | Stream:
+        """Make one request and leave a successful answer's body to be read as it comes.
+
+        Raises as `send` does, until the headers are there; a refusal is read to
+        its end.
+        """
+        with _Guard(request, operation, IDLE_SECONDS) as guard:
+            session = self._opened(request, operation)
+            guard.response = response = session.request(request, operation, guard)
+            if not 200 <= response.status <= 299:
+                return Answer(response.status, response.headers, response.data, session)
+            guard.keep = True
+            return Stream(response, guard)
+
+    def _opened(self, request: Request, operation: Operation) -> _Session:
+        session = self._session
+        if session is not None and self._pid == os.getpid():
+            return session
+        if self._pid != os.getpid():
+            # In a child: the lock may have been held by a thread that is not
+            # here. The connections are the parent's too; they are dropped
+            # without a word on the wire, which closes this process's copies.
+            self._lock = threading.Lock()
+            self._session = None
+            self._pid = os.getpid()
+        with self._lock:
+            if self._session is None:
+                try:
+                    self._session = _Session(self._api_client)
+                except (OSError, ValueError) as error:
+                    # A certificate file that is not there or is none.
+                    raise unusable(f"TLS cannot be set up: {error}", request, operation) from error
+            return self._session
+
+
+class _Session:
+    """A configuration and the connections that were made by it."""
+
+    def __init__(self, api_client: Any) -> None:
+        theirs = api_client.configuration
+        # Not deepcopy: it copies what a hook is bound to, and in client 31 it
+        # sets the levels of the loggers.
+        self._configuration = ours = copy.copy(theirs)
+        ours.api_key = dict(theirs.api_key)
+        ours.api_key_prefix = dict(theirs.api_key_prefix)
+        ours.retries = False
+        self._api_client = api_client
+        stand_in = getattr(api_client.rest_client, "pool_manager", None)
+        self.is_ours = stand_in is None or isinstance(stand_in, urllib3.PoolManager)
+        if self.is_ours:
+            self._manager = type(api_client.rest_client)(ours).pool_manager
+            self.is_ours = isinstance(self._manager, urllib3.PoolManager)
+        else:
+            # What somebody put in place of urllib3, to record or to play back.
+            self._manager = stand_in
+        if self.is_ours:
+            _prepare(self._manager)
+
+    def close(self) -> None:
+        if self.is_ours:
+            self._manager.clear()
+
+    def request(self, request: Request, operation: Operation, guard: _Guard) -> Any:
+        try:
+            headers = self._headers(request)
+        except (HTTPError, OpenApiException, ConfigException, OSError) as error:
+            if _wire.foreign(error) is not None:
+                raise
+            raise unusable(
+                f"the credentials could not be refreshed: {type(error).__name__}: {error}",
+                request,
+                operation,
+            ) from error
+        guard.is_ours = self.is_ours
+        guard.host = self._configuration.host
+        seconds = min(operation.left(), IDLE_SECONDS)
+        options: dict[str, Any] = {} if request.body is None else {"body": request.body}
+        return self._manager.request(
+            request.method,
+            self._configuration.host.rstrip("/") + request.url,
+            headers=headers,
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=seconds, read=seconds),
+            **options,
+        )
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        # As ApiClient puts them together, but that the media types are ours.
+        ours = {"accept": request.accept}
+        if request.body is not None:
+            ours["content-type"] = JSON
+        headers = {
+            name: str(value)
+            for name, value in list(self._api_client.default_headers.items())
+            if name.lower() not in ours
+        }
+        headers.update(ours)
+        if self._api_client.cookie:
+            headers["Cookie"] = self._api_client.cookie
+        configuration = self._configuration
+        if configuration.refresh_api_key_hook is not None and not configuration.api_key:
+            # auth_settings asks the hook only where there is a key already.
+            configuration.refresh_api_key_hook(configuration)
+        for setting in configuration.auth_settings().values():
+            if setting["value"]:
+                headers[setting["key"]] = setting["value"]
+        return headers
+
+
+class _Guard:
+    """Bounds one exchange, and makes our errors of what is raised in it."""
+
+    def __init__(self, request: Request, operation: Operation, idle_seconds: float) -> None:
+        operation.check()
+        self.request = request
+        self.operation = operation
+        self.exchange = _wire.Exchange(operation.timeout, idle_seconds)
+        self.response: Any = None
+        self.keep = False
+        self.host = "the server"
+        self.is_ours = True
+
+    def __enter__(self) -> _Guard:
+        self._token = _wire.current.set(self.exchange)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        _wire.current.reset(self._token)
+        if error is not None:
+            self.close(broken=True)
+            self.translate(error)
+        elif not self.keep:
+            self.close(broken=False)
+
+    def close(self, *, broken: bool) -> None:
+        """Let go of the connection: of a broken exchange nobody may use it again."""
+        if broken:
+            self.exchange.cut()
+        self.exchange.close()
+        if broken and self.response is not None:
+            self.response.close()
+
+    def translate(self, error: BaseException) -> None:
+        """Raise what ``error`` means; return if it is nothing of the network's."""
+        if isinstance(error, LabStorageError):
+            return
+        if not isinstance(error, (HTTPError, HTTPException, OSError, ValueError)):
+            return
+        if self.is_ours:
+            interruption = _wire.foreign(error)
+            if interruption is error:
+                return
+            if interruption is not None:
+                raise interruption
+        # Errors of HTTP quote what they could not read; a Secret's bytes among it.
+        secret = self.request.kind is SECRET
+        cause = None if secret else error
+        text = type(error).__name__ if secret else _describe(error)
+        operation = self.operation
+        if operation.last is None and operation.timeout.expired:
+            operation.last = f"no answer of {self.host} to {self.request}"
+        over = operation.over()
+        if over is not None:
+            raise over from cause
+        if isinstance(error, ValueError) and not isinstance(error, (HTTPError, OSError)):
+            # http.client refuses a header, and shows it: a token may be in it.
+            text = "a header of the request cannot be sent"
+            raise unusable(text, self.request, operation) from None
+        if _is_final(error):
+            raise unusable(text, self.request, operation) from cause
+        silent = any(isinstance(found, _wire.IdleError) for found in _wire.chain(error))
+        raise (SilenceError if silent else UnusableError)(text) from cause
+
+
+class Stream:
+    """The body of a watch, line by line: what `kubernetes.watch.Watch` reads from.
+
+    It can be closed from any thread, which ends a read that is blocked.
+    """
+
+    status = 200
+
+    def __init__(self, response: Any, guard: _Guard) -> None:
+        self._response = response
+        self._guard = guard
+        self._closed = False
+
+    def limit_silence(self, seconds: float) -> None:
+        """End with an `UnusableError` after so long without a byte."""
+        self._guard.exchange.idle_seconds = seconds
+
+    def stream(self, amt: int | None = None, decode_content: bool = False) -> Iterator[bytes]:
+        """Yield whole lines as they come, until the server ends the stream.
+
+        The parameters are those of `urllib3.HTTPResponse.stream` and change
+        nothing. One line a time, because ``Watch`` copies what is left of a
+        segment at each line of it.
+
+        Raises
+        ------
+        UnusableError
+            If the stream is cut, cannot be read, or says nothing for too long.
+        OperationCancelledError, OperationTimeoutError
+            If the call is over.
+        """
+        del amt, decode_content
+        rest = b""
+        segments = self._segments()
+        while True:
+            try:
+                segment = next(segments, None)
+            except BaseException as error:
+                self.close()
+                self._guard.translate(error)
+                raise
+            if segment is None:
+                break
+            *lines, rest = (rest + segment).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+        self._closed = True
+        self._guard.close(broken=False)
+
+    def _segments(self) -> Iterator[bytes]:
+        response = self._response
+        if getattr(response, "chunked", False):
+            yield from response.stream(_SEGMENT_BYTES, decode_content=True)
+            return
+        # Not `stream`, which waits until a segment is full.
+        while segment := response.read1(_SEGMENT_BYTES, decode_content=True):
+            yield segment
+
+    def close(self) -> None:
+        """Close the connection, unless the server has ended the stream."""
+        if not self._closed:
+            self._closed = True
+            self._guard.close(broken=True)
+
+    def release_conn(self) -> None:
+        """Nothing: a stream that has ended has given its connection back."""
+
+
+def _prepare(manager: urllib3.PoolManager) -> None:
+    """Make a pool manager that the REST class built keep deadlines, with one TLS context."""
+    options = manager.connection_pool_kw
+    proxy = options.get("_proxy_config")
+    if proxy is not None and proxy.ssl_context is None:
+        options["_proxy_config"] = proxy._replace(ssl_context=_tls_context(options))
+    context = _tls_context(options)
+    if options.get("cert_file"):
+        context.load_cert_chain(options["cert_file"], options.get("key_file"))
+    _wire.use_deadlines(manager, context)
+
+
+def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """What urllib3 would make for each connection by these options."""
+    context = create_urllib3_context(cert_reqs=resolve_cert_reqs(options.get("cert_reqs")))
+    authorities = options.get("ca_certs"), options.get("ca_cert_dir"), options.get("ca_cert_data")
+    if any(authorities):
+        context.load_verify_locations(*authorities)
+    else:
+        context.load_default_certs()
+    return _wire.tls_context(context)
+
+
+def _describe(error: BaseException) -> str:
+    """What went wrong, in the fewest words that say it."""
+    if isinstance(error, ProtocolError) and len(error.args) > 1:
+        # ('Connection aborted.', ConnectionResetError(104, '…'))
+        return f"{str(error.args[0]).rstrip('.')}: {error.args[1]}"
+    return str(error) or type(error).__name__
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether the other side's certificate does not fit, or ours was refused."""
+    for found in _wire.chain(error):
+        if isinstance(found, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(found, ssl.SSLError) and "CERTIFICATE" in str(found.reason):
+            return True
+    return False
