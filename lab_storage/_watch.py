@@ -1,0 +1,418 @@
+"""List, watch, resume, list again: what happens to objects, without a gap.
+
+One generator, `follow`, over the official ``watch.Watch``. What it stands on is
+in https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Generator, Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final, TypeGuard
+
+import attrs
+from kubernetes import watch
+
+from lab_storage._answer import Answer, Request, SilenceError, UnusableError
+from lab_storage._client import IDLE_SECONDS, Client, Stream
+from lab_storage._operation import Operation
+from lab_storage._retry import Backoff, TransientError, call, judged, open_stream
+from lab_storage.exceptions import OperationCancelledError
+
+ADDED: Final = "ADDED"
+MODIFIED: Final = "MODIFIED"
+DELETED: Final = "DELETED"
+LISTED: Final = "LISTED"
+
+# The server ends a watch by itself after this, somewhat below the idle limit:
+# then a silence of that length means that nobody is there any more. Random, so
+# that watches that began together do not come back together.
+SHORTEST_WATCH_SECONDS = 40
+LONGEST_WATCH_SECONDS = 55
+if not LONGEST_WATCH_SECONDS < IDLE_SECONDS:
+    raise ValueError("a watch must end before it is taken for silent")
+# After a line that cannot be read something may be lost. What follows at once is
+# still read; after this long a silence, the objects are listed again.
+DOUBT_SECONDS = 1.0
+# A watch that ends sooner than this, without a word, is no reason to hurry.
+QUICK_SECONDS = 1.0
+
+
+@attrs.frozen
+class Change:
+    """What happened to an object.
+
+    Attributes
+    ----------
+    type
+        ``ADDED``, ``MODIFIED`` or ``DELETED``; or ``LISTED``, which says that
+        all that exists has been told.
+    object
+        The object as the server sent it. Of a deletion that was found out by
+        listing, its metadata alone: uid, name and namespace.
+    """
+
+    type: str
+    object: dict[str, Any]
+
+    @property
+    def uid(self) -> str:
+        """The UID, or where a server sends none, the name."""
+        return identity(self.object)
+
+
+def identity(content: dict[str, Any]) -> str:
+    """What tells an object from a later one of its name."""
+    metadata = content.get("metadata") or {}
+    return str(metadata.get("uid") or metadata.get("name"))
+
+
+def follow(
+    client: Client,
+    operation: Operation,
+    request: Request,
+    *,
+    order: Callable[[dict[str, Any]], Any] | None = None,
+) -> Generator[Change, None, None]:
+    """Yield what exists, and then what happens to it. Blocks between the changes.
+
+    Parameters
+    ----------
+    client
+        Sends the requests.
+    operation
+        The call it is a part of.
+    request
+        The list of the objects, with a selector.
+    order
+        The key by which objects that were listed at once are told.
+
+    Yields
+    ------
+    Change
+        First an ``ADDED`` for each object that exists and a ``LISTED``.
+
+    Raises
+    ------
+    KubernetesError
+        If list or watch is refused for good, as with 401, 403 or 404.
+    OperationCancelledError, OperationTimeoutError
+        If the call is over.
+
+    Notes
+    -----
+    What it guarantees:
+
+    - State decides, not the event. What exists is told first; whenever the
+      thread of events may be broken, everything is listed again and compared
+      with what was told, and the difference comes as ``ADDED``, ``MODIFIED``
+      and ``DELETED``, followed by ``LISTED``.
+    - A watch that ends is resumed from the last version seen, those of
+      bookmarks included; the same version of an object is never told twice. After
+      an orderly end that happens at once, after a failure by the pauses of
+      `lab_storage._retry`.
+    - Objects are followed by UID. A new one of the same name is told as the
+      ``DELETED`` of the old and an ``ADDED``.
+    - A stream that says nothing for `IDLE_SECONDS` is opened anew.
+    - A blank, broken, odd or huge line never ends it. After one that cannot be
+      read, everything is listed again within about a second.
+    - 410, "too large resource version", 429 and 5xx never end it.
+    - Whenever the generator is closed, by ``close()``, by leaving the loop, by an
+      exception or by being forgotten, its connection is closed at once.
+    - On a quiet object it costs one list, and a watch every 40 s or more.
+
+    What it cannot do: tell of states that came and went while nobody listened.
+    """
+    return _Follower(client, operation, request, order).run()
+
+
+class _GoneError(Exception):
+    """The server no longer knows the version that the watch was to begin at."""
+
+
+class _Follower:
+    """The state of one `follow`."""
+
+    def __init__(
+        self,
+        client: Client,
+        operation: Operation,
+        request: Request,
+        order: Callable[[dict[str, Any]], Any] | None,
+    ) -> None:
+        self._client = client
+        self._operation = operation
+        self._request = request
+        self._order = order
+        self._backoff = Backoff(operation, request)
+        # By UID: version, and what a DELETED needs to say. Not the objects, which
+        # can be large and of which there can be many waits.
+        self._known: dict[str, tuple[str | None, dict[str, Any]]] = {}
+        self._version: str | None = None
+        self._in_doubt = True
+        self._heard = False
+
+    def run(self) -> Generator[Change, None, None]:
+        quick = False
+        while True:
+            began = monotonic()
+            self._heard = False
+            try:
+                if self._in_doubt:
+                    yield from self._list()
+                yield from self._watch()
+            except _GoneError:
+                self._in_doubt = True
+            except SilenceError:
+                pass  # nobody was there: as good as an orderly end
+            except TransientError as error:
+                self._backoff.pause(error)
+                quick = False
+                continue
+            if self._heard or monotonic() - began >= QUICK_SECONDS:
+                self._backoff.reset()
+                quick = False
+            elif quick:
+                self._backoff.pause(TransientError("the watch ends as soon as it begins"))
+            else:
+                quick = True
+
+    def _list(self) -> Iterator[Change]:
+        content = call(self._client, self._request, self._operation).content
+        items = [item for item in content.get("items") or [] if _is_object(item)]
+        if self._order is not None:
+            items.sort(key=self._order)
+        self._version = _version(content)
+        self._in_doubt = False
+        listed = {identity(item) for item in items}
+        for uid in [uid for uid in self._known if uid not in listed]:
+            yield self._forget(uid)
+        for item in items:
+            yield from self._learn(item)
+        yield Change(LISTED, {})
+
+    def _watch(self) -> Iterator[Change]:
+        seconds = random.randint(SHORTEST_WATCH_SECONDS, LONGEST_WATCH_SECONDS)  # noqa: S311
+        query = {
+            **self._request.query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+        }
+        if self._version is not None:
+            query["resourceVersion"] = self._version
+        request = attrs.evolve(self._request, query=query)
+        opened = open_stream(self._client, request, self._operation, is_welcome=_is_too_large)
+        if isinstance(opened, Answer):
+            raise self._judged(opened)
+        stream: Stream = opened
+
+        def open_(**options: Any) -> Stream:
+            del options
+            return stream
+
+        try:
+            # With timeout_seconds, Watch makes one request and no more.
+            for (event,) in _Lines().stream(open_, timeout_seconds=seconds):
+                yield from self._handle(event, stream)
+        except UnusableError as error:
+            if isinstance(error, SilenceError):
+                raise
+            self._operation.last = str(error)
+            raise TransientError(str(error)) from error
+        finally:
+            stream.close()
+
+    def _handle(self, event: Any, stream: Stream) -> Iterator[Change]:
+        if event is _BLANK:
+            return
+        kind, content = (event.get("type"), event.get("object")) if event else (None, None)
+        if kind == "ERROR" and isinstance(content, dict):
+            code = content.get("code")
+            status = code if isinstance(code, int) and code >= 400 else 500
+            raise self._judged(Answer(status, {}, json.dumps(content).encode()))
+        if kind == "BOOKMARK" and _is_object(content):
+            self._version = _version(content) or self._version
+            self._heard = True
+        elif kind in (ADDED, MODIFIED, DELETED) and _is_object(content):
+            self._heard = True
+            self._version = _version(content) or self._version
+            if kind != DELETED:
+                yield from self._learn(content)
+            elif identity(content) in self._known:
+                del self._known[identity(content)]
+                yield Change(DELETED, content)
+        else:
+            request = self._request
+            self._operation.log.warning(
+                "A line of a watch cannot be read",
+                user=self._operation.user,
+                namespace=request.namespace,
+                name=request.name,
+                kind=request.kind.name,
+                type=kind if isinstance(kind, str) else None,
+            )
+            self._in_doubt = True
+            stream.limit_silence(DOUBT_SECONDS)
+
+    def _learn(self, content: dict[str, Any]) -> Iterator[Change]:
+        """An object exists: tell what is new about that."""
+        uid, version = identity(content), _version(content)
+        if uid in self._known:
+            known = self._known[uid][0]
+            if version is not None and known is not None and not _is_later(version, known):
+                return
+            self._known[uid] = version, _skeleton(content)
+            yield Change(MODIFIED, content)
+            return
+        skeleton = _skeleton(content)
+        for other, (_, known_skeleton) in list(self._known.items()):
+            if _place(known_skeleton) == _place(skeleton):
+                yield self._forget(other)
+        self._known[uid] = version, skeleton
+        yield Change(ADDED, content)
+
+    def _forget(self, uid: str) -> Change:
+        return Change(DELETED, self._known.pop(uid)[1])
+
+    def _judged(self, answer: Answer) -> Exception:
+        """What an answer that is no stream, or an ERROR in one, means for the watch."""
+        if answer.status == 410 or answer.reason in ("Expired", "Gone"):
+            return _GoneError()
+        if _is_too_large(answer):
+            # This server has not seen that version yet. A list without a version
+            # asks etcd (kubernetes#91073).
+            self._in_doubt = True
+        return judged(answer, self._request, self._operation)
+
+
+class _Lines(watch.Watch):  # type: ignore[misc,unused-ignore]
+    """The official ``Watch``, for its stream.
+
+    It would make an ``ApiClient`` of its own, build models of what it is sent,
+    and stop at a line that it cannot read (in client 31 by a JSONDecodeError, later
+    by a KeyError). What it yields here is a tuple of the decoded line, which is
+    `None` where the line is no JSON object; also ``ERROR`` and bookmarks come so.
+    """
+
+    def __init__(self) -> None:
+        self._raw_return_type = "object"
+        self._stop = False
+        self._api_client = None
+        self.resource_version = None
+
+    def get_watch_argument_name(self, func: object) -> str:
+        """Not read from the function's documentation."""
+        del func
+        return "watch"
+
+    def unmarshal_event(self, data: str, return_type: object) -> tuple[Any]:
+        """Decode a line."""
+        del return_type
+        if not data or data.isspace():
+            return (_BLANK,)
+        try:
+            event = json.loads(data)
+        except ValueError:
+            event = None
+        return (event if isinstance(event, dict) else None,)
+
+
+_BLANK: Final = object()
+
+
+def _is_object(content: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(content, dict) and isinstance(content.get("metadata"), dict)
+
+
+def _version(content: dict[str, Any]) -> str | None:
+    metadata = content.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) and version else None
+
+
+def _skeleton(content: dict[str, Any]) -> dict[str, Any]:
+    metadata = content["metadata"]
+    kept = ("uid", "name", "namespace")
+    return {"metadata": {key: metadata[key] for key in kept if key in metadata}}
+
+
+def _place(skeleton: dict[str, Any]) -> tuple[Any, Any]:
+    metadata = skeleton["metadata"]
+    return metadata.get("namespace"), metadata.get("name")
+
+
+def _is_later(version: str, known: str) -> bool:
+    """Whether a version of an object is another than the known one, and not an older.
+
+    Versions are to be compared for equality; that those of one resource are
+    numbers that grow is true of all servers, and promised since 1.35 (KEP-5504).
+    """
+    if version.isdecimal() and known.isdecimal():
+        return int(version) > int(known)
+    return version != known
+
+
+def _is_too_large(answer: Answer) -> bool:
+    """Whether it is a 410, or the 504 of a server that lags behind: no reason to ask again."""
+    return answer.status == 410 or (
+        answer.status == 504 and "Too large resource version" in answer.message
+    )
+
+
+class Interruptible(Generator[str, None, None]):
+    """A generator that any thread may close, also while another one waits in it.
+
+    A generator proper refuses that: ``ValueError: generator already executing``.
+
+    Parameters
+    ----------
+    operation
+        The call that the generator is.
+    make
+        Makes the generator of a part of it, which is cancelled to close it.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        make: Callable[[Operation], Generator[str, None, None]],
+    ) -> None:
+        self._operation = operation
+        self._part = operation.part()
+        self._inner = make(self._part)
+
+    def send(self, value: None) -> str:
+        """Wait for the next item. Ends, without an error, at a cancel or when closed."""
+        if self._part.timeout.cancelled:
+            self._inner.close()
+            raise StopIteration
+        try:
+            item = self._inner.send(value)
+        except OperationCancelledError:
+            raise StopIteration from None
+        if self._part.timeout.cancelled:
+            self._inner.close()
+            raise StopIteration
+        return item
+
+    def throw(
+        self,
+        kind: Any,
+        value: Any = None,
+        trace: TracebackType | None = None,
+    ) -> str:
+        """Raise an exception where the generator waits."""
+        error = value if isinstance(value, BaseException) else kind
+        return self._inner.throw(error if trace is None else error.with_traceback(trace))
+
+    def close(self) -> None:
+        """End it, from any thread. The connection is closed at once."""
+        self._part.timeout.cancel()
+        try:
+            self._inner.close()
+        except ValueError:
+            pass  # another thread is in it, and is on its way out
