@@ -1,0 +1,178 @@
+"""The kinds of object that a lab is made of, and how those are named: as data."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import attrs
+
+__all__ = [
+    "CONFIG_MAP",
+    "DNS_LABEL",
+    "DNS_SUBDOMAIN",
+    "EVENT",
+    "KINDS",
+    "NAMESPACE",
+    "NETWORK_POLICY",
+    "PERSISTENT_VOLUME_CLAIM",
+    "POD",
+    "RESOURCE_QUOTA",
+    "SECRET",
+    "SERVICE",
+    "SERVICE_ACCOUNT",
+    "Kind",
+    "NameRule",
+]
+
+_LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+
+
+@attrs.frozen
+class NameRule:
+    """What the API server takes as the name of an object.
+
+    Attributes
+    ----------
+    title
+        What such a name is called, with its article.
+    pattern
+        What all of the name has to match.
+    longest
+        How many characters it may have.
+
+    Notes
+    -----
+    Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+    """
+
+    title: str
+    pattern: re.Pattern[str]
+    longest: int
+
+    def allows(self, name: str) -> bool:
+        """Tell whether the server takes this name.
+
+        Parameters
+        ----------
+        name
+            The name.
+
+        Returns
+        -------
+        bool
+            Whether it fits.
+        """
+        return len(name) <= self.longest and self.pattern.fullmatch(name) is not None
+
+
+DNS_LABEL: Final = NameRule("a DNS label", re.compile(_LABEL), 63)
+DNS_SUBDOMAIN: Final = NameRule(
+    "a DNS subdomain name", re.compile(rf"{_LABEL}(?:\.{_LABEL})*"), 253
+)
+
+
+@attrs.frozen
+class Kind:
+    """A kind of object, and where the API server keeps those.
+
+    Attributes
+    ----------
+    name
+        What ``kind`` says in a manifest, such as ``ConfigMap``.
+    api_version
+        What ``apiVersion`` says in a manifest, such as ``networking.k8s.io/v1``.
+    plural
+        The resource, as it stands in a URL, such as ``configmaps``.
+    model
+        The name of its class in ``kubernetes.client``, the same in all supported versions.
+    namespaced
+        Whether its objects live in a namespace.
+    names
+        What the API server takes as the name of one.
+    """
+
+    name: str
+    api_version: str
+    plural: str
+    model: str
+    namespaced: bool = True
+    names: NameRule = DNS_SUBDOMAIN
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Build the path of one object or of all of them, below the API server's address.
+
+        The core group is served below ``/api``, all others below ``/apis``
+        (https://kubernetes.io/docs/reference/using-api/#api-groups).
+
+        Parameters
+        ----------
+        namespace
+            The namespace; without one, for a namespaced kind, the objects of all namespaces.
+        name
+            The object; without one the path is the collection's.
+
+        Returns
+        -------
+        str
+            The path, each of its variable parts percent-encoded, with a slash in front.
+
+        Raises
+        ------
+        ValueError
+            Raised if a namespace is given for a kind that has none, if one object of a
+            namespaced kind is asked for without its namespace, or if a part is empty or made
+            of dots: the path would then be that of something else.
+        """
+        if namespace is not None and not self.namespaced:
+            raise ValueError(f"a {self.name} lives in no namespace")
+        if namespace is None and name is not None and self.namespaced:
+            raise ValueError(f"the path of a {self.name} needs its namespace")
+        parts = ["/api" if "/" not in self.api_version else "/apis", self.api_version]
+        if namespace is not None:
+            parts += ["namespaces", _segment(namespace)]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(_segment(name))
+        return "/".join(parts)
+
+
+def _segment(value: str) -> str:
+    # "." and ".." survive percent-encoding and are resolved on the way (RFC 3986, 5.2.4).
+    if value in {"", ".", ".."}:
+        raise ValueError(f"no name of an object: {value!r}")
+    return quote(value, safe="")
+
+
+NAMESPACE: Final = Kind(
+    "Namespace", "v1", "namespaces", "V1Namespace", namespaced=False, names=DNS_LABEL
+)
+CONFIG_MAP: Final = Kind("ConfigMap", "v1", "configmaps", "V1ConfigMap")
+SECRET: Final = Kind("Secret", "v1", "secrets", "V1Secret")
+PERSISTENT_VOLUME_CLAIM: Final = Kind(
+    "PersistentVolumeClaim", "v1", "persistentvolumeclaims", "V1PersistentVolumeClaim"
+)
+RESOURCE_QUOTA: Final = Kind("ResourceQuota", "v1", "resourcequotas", "V1ResourceQuota")
+NETWORK_POLICY: Final = Kind(
+    "NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", "V1NetworkPolicy"
+)
+# From Kubernetes 1.36 on the name of a Service may begin with a digit (feature gate
+# RelaxedServiceNameValidation); an older server refuses that by itself.
+SERVICE: Final = Kind("Service", "v1", "services", "V1Service", names=DNS_LABEL)
+POD: Final = Kind("Pod", "v1", "pods", "V1Pod")
+SERVICE_ACCOUNT: Final = Kind("ServiceAccount", "v1", "serviceaccounts", "V1ServiceAccount")
+EVENT: Final = Kind("Event", "v1", "events", "CoreV1Event")
+
+KINDS: Final = (
+    NAMESPACE,
+    CONFIG_MAP,
+    SECRET,
+    PERSISTENT_VOLUME_CLAIM,
+    RESOURCE_QUOTA,
+    NETWORK_POLICY,
+    SERVICE,
+    POD,
+    SERVICE_ACCOUNT,
+    EVENT,
+)
