@@ -1,0 +1,116 @@
+"""A lab as a whole: made of its objects, and read back from them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from lab_storage import _objects
+from lab_storage._client import Client
+from lab_storage._decode import decode
+from lab_storage._kinds import (
+    CONFIG_MAP,
+    KINDS,
+    POD,
+    RESOURCE_QUOTA,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from lab_storage._operation import Operation
+from lab_storage._watch import DELETED, LISTED, follow
+from lab_storage._workers import Workers
+from lab_storage.models import LabObjectNames, LabStateObjects
+
+_KIND_OF = {kind.name: kind for kind in KINDS}
+Manifest = dict[str, Any]
+
+
+def create(
+    client: Client,
+    workers: Workers,
+    operation: Operation,
+    manifests: list[Manifest],
+    manager: str,
+) -> None:
+    """Create a lab: the namespace, then all the rest side by side, then the pod.
+
+    Parameters
+    ----------
+    client, workers, operation
+        What sends the requests, side by side, for what.
+    manifests
+        The namespace first, the pod last.
+    manager
+        Who makes the objects, by `lab_storage._objects.manager_of`.
+    """
+    namespace, *others, pod = manifests
+
+    def make(operation: Operation, manifest: Manifest) -> None:
+        kind = _KIND_OF[manifest["kind"]]
+        _objects.create(client, operation, kind, manifest, manager)
+        if kind is RESOURCE_QUOTA:
+            _wait_for_quota(client, operation, manifest)
+
+    make(operation, namespace)
+    # What waits for a controller comes first, so that it begins first.
+    others.sort(key=lambda manifest: manifest["kind"] != RESOURCE_QUOTA.name)
+    tasks = [partial(make, manifest=manifest) for manifest in others]
+    tasks.insert(0, partial(_wait_for_service_account, client, pod=pod))
+    workers.run(operation, tasks)
+    make(operation, pod)
+
+
+def _wait_for_service_account(client: Client, operation: Operation, pod: Manifest) -> None:
+    """Block until the ServiceAccount that the pod runs as is there.
+
+    A controller makes the default one in each new namespace; without it, a pod is
+    refused (https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/).
+    """
+    spec = pod.get("spec") or {}
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    namespace = pod["metadata"]["namespace"]
+    for change in follow(client, operation, _objects.named(SERVICE_ACCOUNT, namespace, name)):
+        if change.type not in (DELETED, LISTED):
+            operation.debug("ServiceAccount is there", SERVICE_ACCOUNT.name, namespace, name)
+            return
+        operation.last = f"ServiceAccount {namespace}/{name} does not exist yet"
+
+
+def _wait_for_quota(client: Client, operation: Operation, quota: Manifest) -> None:
+    """Block until the quota's controller has taken note of all its limits.
+
+    Until it has, whatever the quota counts is refused
+    (``status unknown for quota``).
+    """
+    metadata = quota["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    limits = set((quota.get("spec") or {}).get("hard") or {})
+    for change in follow(client, operation, _objects.named(RESOURCE_QUOTA, namespace, name)):
+        status = change.object.get("status") or {}
+        if change.type not in (DELETED, LISTED) and limits <= set(status.get("hard") or {}):
+            operation.debug("Quota has its status", RESOURCE_QUOTA.name, namespace, name)
+            return
+        if change.type != LISTED:
+            operation.last = f"the status of ResourceQuota {namespace}/{name} is not known yet"
+
+
+def read(
+    client: Client, workers: Workers, operation: Operation, names: LabObjectNames
+) -> LabStateObjects | None:
+    """Read what tells the state of a lab; `None` where it is not whole."""
+
+    def read_one(operation: Operation, kind: Kind, name: str) -> Any:
+        content = _objects.read(client, operation, kind, names.namespace, name)
+        return None if content is None else decode(kind, content)
+
+    env_config_map, quota, pod = workers.run(
+        operation,
+        [
+            partial(read_one, kind=CONFIG_MAP, name=names.env_config_map),
+            partial(read_one, kind=RESOURCE_QUOTA, name=names.quota),
+            partial(read_one, kind=POD, name=names.pod),
+        ],
+    )
+    if env_config_map is None or pod is None:
+        return None
+    return LabStateObjects(env_config_map, quota, pod)

@@ -1,0 +1,82 @@
+"""What only namespaces need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab_storage import _objects
+from lab_storage._answer import JSON, Answer, Request
+from lab_storage._client import Client
+from lab_storage._kinds import NAMESPACE
+from lab_storage._operation import Operation
+from lab_storage._retry import Backoff, TransientError, call
+from lab_storage.exceptions import one_line
+
+# Names alone: a namespace's managedFields are most of it. See
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+_TABLE = f"application/json;as=Table;v=v1;g=meta.k8s.io,{JSON}"
+PAGE_SIZE = 2000
+
+
+def list_names(client: Client, operation: Operation, prefix: str) -> list[str]:
+    """Give the names of all namespaces that begin with ``prefix``, as the server sorts them."""
+    first = Request(
+        "GET", NAMESPACE, query={"includeObject": "None", "limit": str(PAGE_SIZE)}, accept=_TABLE
+    )
+    backoff = Backoff(operation, first)
+    names: list[str] = []
+    token = ""
+    while True:
+        query = {**first.query, "continue": token} if token else first.query
+        request = Request("GET", NAMESPACE, query=query, accept=_TABLE)
+        answer = call(client, request, operation, is_welcome=_is_expired)
+        if not answer.is_success:
+            # The pages are of one moment, and the server has forgotten it
+            # (https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses).
+            names, token = [], ""
+            backoff.pause(TransientError(answer.message, answer.status))
+            continue
+        content = answer.content
+        names += [name for name in _names(content) if name.startswith(prefix)]
+        metadata = content.get("metadata") or {}
+        token = metadata.get("continue") or ""
+        if not token:
+            operation.debug("Listed namespaces", NAMESPACE.name, None, None)
+            return names
+
+
+def _is_expired(answer: Answer) -> bool:
+    return answer.status == 410
+
+
+def _names(content: dict[str, Any]) -> list[str]:
+    if content.get("kind") != "Table":
+        # A server without tables sends the objects.
+        return [item["metadata"]["name"] for item in content.get("items") or []]
+    columns = [column.get("name") for column in content.get("columnDefinitions") or []]
+    place = columns.index("Name") if "Name" in columns else 0
+    return [row["cells"][place] for row in content.get("rows") or []]
+
+
+def delete(client: Client, operation: Operation, name: str) -> None:
+    """Delete a namespace and block until it is gone."""
+    uid = _objects.delete(client, operation, NAMESPACE, None, name)
+    if uid is not None:
+        _objects.wait_until_gone(client, operation, NAMESPACE, None, name, uid, why_it_stays)
+
+
+def why_it_stays(namespace: dict[str, Any]) -> str:
+    """What a namespace that is going says of why it is not gone.
+
+    The conditions that its controller sets are `True` where something is in the
+    way: content that remains, finalizers, kinds that cannot be found or deleted
+    (``k8s.io/api/core/v1``, ``NamespaceConditionType``).
+    """
+    status = namespace.get("status") or {}
+    said = [
+        f"{condition.get('type')}: {condition.get('message')}"
+        for condition in status.get("conditions") or []
+        if condition.get("status") == "True"
+    ]
+    phase = status.get("phase") or "still there"
+    return one_line(f"the namespace is {phase}" + "".join(f"; {text}" for text in said))

@@ -1,0 +1,262 @@
+"""Create, read and delete one object of any kind; the kinds themselves are data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from lab_storage._answer import JSON, Answer, Request, refusal
+from lab_storage._client import Client
+from lab_storage._kinds import Kind
+from lab_storage._operation import Operation
+from lab_storage._retry import Backoff, TransientError, call
+from lab_storage._watch import DELETED, LISTED, follow
+
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+# tells of `as=`; a server without it sends the whole object.
+_METADATA = f"application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,{JSON}"
+# A fieldManager has 128 characters at most.
+_MANAGER_PREFIX = "lab_storage-"
+
+
+def manager_of(operation_id: str | None) -> str:
+    """Name the operation as who makes its objects: the ``fieldManager`` of their creation.
+
+    Of an ``operation_id`` all counts, however long it is. Without one, an
+    operation is like no other.
+    """
+    if operation_id is None:
+        return _MANAGER_PREFIX + uuid.uuid4().hex
+    return _MANAGER_PREFIX + hashlib.sha256(operation_id.encode()).hexdigest()
+
+
+def is_missing(answer: Answer) -> bool:
+    """Whether the API server, and not something on the way to it, says that there is none."""
+    return answer.status == 404 and _is_json(answer)
+
+
+def _is_json(answer: Answer) -> bool:
+    try:
+        return isinstance(json.loads(answer.body), dict)
+    except ValueError:
+        return False
+
+
+def read(
+    client: Client,
+    operation: Operation,
+    kind: Kind,
+    namespace: str | None,
+    name: str,
+    *,
+    accept: str = JSON,
+) -> dict[str, Any] | None:
+    """Give an object as the server sends it, or `None` where there is none."""
+    request = Request("GET", kind, namespace, name, accept=accept)
+    answer = call(client, request, operation, is_welcome=is_missing)
+    operation.debug("Read object", kind.name, namespace, name)
+    return answer.content if answer.is_success else None
+
+
+def create(
+    client: Client,
+    operation: Operation,
+    kind: Kind,
+    manifest: dict[str, Any],
+    manager: str,
+) -> dict[str, Any] | None:
+    """Create an object, once, whatever happens to the answers.
+
+    Parameters
+    ----------
+    client, operation
+        What sends the requests, for what.
+    kind, manifest
+        The object.
+    manager
+        Who makes it, by `manager_of`: ``metadata.managedFields`` tells that
+        of an object that exists.
+
+    Returns
+    -------
+    dict or None
+        The object as the server made it; `None` where this operation had made
+        it before.
+
+    Raises
+    ------
+    KubernetesError
+        With status 409, if it exists and is another's or may not be read; else
+        if the server refuses.
+    """
+    metadata = manifest["metadata"]
+    namespace, name = metadata.get("namespace"), metadata["name"]
+    body = json.dumps(manifest, allow_nan=False).encode()
+    request = Request(
+        "POST",
+        kind,
+        namespace,
+        name,
+        query={"fieldManager": manager},
+        body=body,
+        collection=True,
+    )
+    backoff = Backoff(operation, request)
+    while True:
+        answer = call(client, request, operation, is_race=is_passing, is_welcome=_exists)
+        if answer.is_success:
+            operation.debug("Created object", kind.name, namespace, name)
+            return answer.content
+        existing = _owners(client, operation, kind, namespace, name)
+        if existing is None:
+            # Gone again in between.
+            backoff.pause(TransientError(answer.message, answer.status))
+        elif manager in existing:
+            operation.debug("Object was created before", kind.name, namespace, name)
+            return None
+        else:
+            raise refusal(answer, request, operation)
+
+
+def _exists(answer: Answer) -> bool:
+    return answer.status == 409 and answer.reason == "AlreadyExists"
+
+
+def is_passing(answer: Answer) -> bool:
+    """Whether a creation was refused for what will be there soon.
+
+    Two controllers are at work in a new namespace. One makes the default
+    ServiceAccount, without which no pod is admitted (kubernetes#66689); the other fills
+    in the quota's status, without which nothing is that the quota counts, and
+    it may write it at the same moment (kubernetes#67761). ``exceeded quota`` is final.
+    """
+    message = answer.message
+    if answer.status == 403:
+        return "error looking up service account" in message or (
+            "status unknown for quota" in message
+        )
+    details = answer.details.get("details")
+    return (
+        answer.status == 409
+        and isinstance(details, dict)
+        and details.get("kind") == "resourcequotas"
+        and answer.reason == "Conflict"
+    )
+
+
+def _owners(
+    client: Client, operation: Operation, kind: Kind, namespace: str | None, name: str
+) -> set[str] | None:
+    """Who wrote an object: the managers of its fields; `None` where there is none.
+
+    Nobody, where it may not be read.
+    """
+    request = Request("GET", kind, namespace, name, accept=_METADATA)
+    answer = call(
+        client, request, operation, is_welcome=lambda a: is_missing(a) or a.status == 403
+    )
+    if answer.status == 403:
+        return set()
+    if not answer.is_success:
+        return None
+    metadata = answer.content.get("metadata") or {}
+    return {
+        str(field.get("manager"))
+        for field in metadata.get("managedFields") or []
+        if isinstance(field, dict) and field.get("operation") == "Update"
+    }
+
+
+def delete(
+    client: Client,
+    operation: Operation,
+    kind: Kind,
+    namespace: str | None,
+    name: str,
+    *,
+    grace_period_seconds: int | None = None,
+) -> str | None:
+    """Ask for the deletion of the object that is there now.
+
+    Returns
+    -------
+    str or None
+        The UID of what is going; `None` where it is gone already, or was not
+        there. One of the same name that is made in the meantime is let be.
+    """
+    found = read(client, operation, kind, namespace, name, accept=_METADATA)
+    if found is None:
+        return None
+    metadata = found.get("metadata") or {}
+    uid = str(metadata.get("uid") or "")
+    if metadata.get("deletionTimestamp") and grace_period_seconds is None:
+        return uid
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if uid:
+        options["preconditions"] = {"uid": uid}
+    if grace_period_seconds is not None:
+        options["gracePeriodSeconds"] = grace_period_seconds
+    request = Request("DELETE", kind, namespace, name, body=json.dumps(options).encode())
+    answer = call(
+        client, request, operation, is_welcome=lambda a: is_missing(a) or a.status == 409
+    )
+    operation.debug("Deleted object", kind.name, namespace, name)
+    if answer.is_success:
+        return uid
+    if answer.status == 404:
+        return None
+    # Another one of the name has come, or somebody else's deletion is under way.
+    found = read(client, operation, kind, namespace, name, accept=_METADATA)
+    metadata = (found or {}).get("metadata") or {}
+    if found is None or (uid and metadata.get("uid") != uid):
+        return None
+    if metadata.get("deletionTimestamp"):
+        return uid
+    raise refusal(answer, request, operation)
+
+
+def named(kind: Kind, namespace: str | None, name: str) -> Request:
+    """The list of the one object of a name, for a watch of it."""
+    return Request(
+        "GET",
+        kind,
+        namespace,
+        name,
+        query={"fieldSelector": f"metadata.name={name}"},
+        collection=True,
+    )
+
+
+def wait_until_gone(
+    client: Client,
+    operation: Operation,
+    kind: Kind,
+    namespace: str | None,
+    name: str,
+    uid: str,
+    reason: Callable[[dict[str, Any]], str],
+) -> None:
+    """Block until the object of that UID is gone.
+
+    Parameters
+    ----------
+    client, operation, kind, namespace, name, uid
+        What is waited for.
+    reason
+        Tells of the object, as the server sent it, why it is still there: what a
+        timeout says.
+    """
+    there = False
+    for change in follow(client, operation, named(kind, namespace, name)):
+        if change.type == LISTED:
+            if not there:
+                break
+        elif change.uid == uid or not uid:
+            if change.type == DELETED:
+                break
+            there = True
+            operation.last = reason(change.object)
+    operation.debug("Object is gone", kind.name, namespace, name)

@@ -1,0 +1,202 @@
+"""What only pods need: their phase, their start, their events, their end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator
+from typing import Any
+
+from lab_storage import _objects
+from lab_storage._answer import Request
+from lab_storage._client import Client
+from lab_storage._kinds import EVENT, POD
+from lab_storage._operation import Operation
+from lab_storage._watch import ADDED, DELETED, LISTED, follow
+from lab_storage.exceptions import PodStartError
+from lab_storage.models import PodPhase
+
+# A lab has nothing to write back when it is told to stop: enough for the signal.
+GRACE_PERIOD_SECONDS = 1
+UNSCHEDULABLE = "Unschedulable"
+
+
+def phase_of(pod: dict[str, Any]) -> PodPhase:
+    """The phase in a pod's status."""
+    status = pod.get("status")
+    return PodPhase.of(status.get("phase") if isinstance(status, dict) else None)
+
+
+def read_phase(client: Client, operation: Operation, namespace: str, name: str) -> PodPhase | None:
+    """Give the phase of a pod, or `None` where there is none."""
+    pod = _objects.read(client, operation, POD, namespace, name)
+    return None if pod is None else phase_of(pod)
+
+
+def delete(client: Client, operation: Operation, namespace: str, name: str) -> None:
+    """Delete a pod and block until it is gone."""
+    uid = _objects.delete(
+        client, operation, POD, namespace, name, grace_period_seconds=GRACE_PERIOD_SECONDS
+    )
+    if uid is not None:
+        _objects.wait_until_gone(client, operation, POD, namespace, name, uid, why_it_stays)
+
+
+def why_it_stays(pod: dict[str, Any]) -> str:
+    """What keeps a pod that is going.
+
+    A pod is removed when the kubelet of its node says that it has ended; a node
+    that is dead never does
+    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination).
+    """
+    metadata = pod.get("metadata") or {}
+    node = (pod.get("spec") or {}).get("nodeName")
+    if finalizers := metadata.get("finalizers"):
+        return f"the pod has the finalizers {', '.join(map(str, finalizers))}"
+    if not metadata.get("deletionTimestamp"):
+        return "the pod is not being deleted yet"
+    if node:
+        return f"node {node} has not confirmed that the pod ended; it may be dead"
+    return "the pod is being deleted"
+
+
+def wait_for_start(
+    client: Client,
+    operation: Operation,
+    namespace: str,
+    name: str,
+    fail_fast: Collection[str],
+) -> PodPhase | None:
+    """Block until a pod is neither Pending nor Unknown, or is not there (any more).
+
+    Raises
+    ------
+    PodStartError
+        If it waits for one of ``fail_fast``.
+    """
+    there = False
+    for change in follow(client, operation, _objects.named(POD, namespace, name)):
+        if change.type == DELETED or (change.type == LISTED and not there):
+            return None
+        if change.type == LISTED:
+            continue
+        there = True
+        pod = change.object
+        phase = phase_of(pod)
+        if phase not in (PodPhase.PENDING, PodPhase.UNKNOWN):
+            operation.debug("Pod has started", POD.name, namespace, name)
+            return phase
+        waits = list(waiting(pod))
+        for container, reason, message in waits:
+            if reason in fail_fast:
+                raise PodStartError(name, namespace, container, reason, message)
+        operation.last = f"the pod is {phase.value}" + "".join(
+            f"; {container or 'pod'}: {reason}{f': {message}' if message else ''}"
+            for container, reason, message in waits
+        )
+    raise RuntimeError("a watch ends by its deadline, not by itself")
+
+
+def waiting(pod: dict[str, Any]) -> Iterator[tuple[str | None, str, str | None]]:
+    """Yield container, reason and message of all that a pod waits for.
+
+    A container says it in ``state.waiting``, in the order of the manifest, init
+    containers first; the scheduler in the condition ``PodScheduled``, where the
+    container is `None`
+    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
+    """
+    status = pod.get("status")
+    if not isinstance(status, dict):
+        return
+    for condition in _dicts(status.get("conditions")):
+        if (
+            condition.get("type") == "PodScheduled"
+            and condition.get("status") == "False"
+            and isinstance(condition.get("reason"), str)
+        ):
+            yield None, condition["reason"], condition.get("message")
+    for field in ("initContainerStatuses", "containerStatuses"):
+        for container in _dicts(status.get(field)):
+            state = container.get("state")
+            reason = (state.get("waiting") or {}) if isinstance(state, dict) else {}
+            if isinstance(reason.get("reason"), str):
+                yield container.get("name"), reason["reason"], reason.get("message")
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them: servers send null for none."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def follow_events(
+    client: Client, operation: Operation, namespace: str, name: str
+) -> Generator[str, None, None]:
+    """Yield the messages of a pod's events, those that exist and those that come.
+
+    It ends by the deadline or a cancel alone.
+    """
+    uid = _uid_of_first(client, operation, namespace, name)
+    # Kubernetes selects by these fields of an event:
+    # https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
+    request = Request(
+        "GET",
+        EVENT,
+        namespace,
+        query={"fieldSelector": f"involvedObject.kind=Pod,involvedObject.uid={uid}"},
+        collection=True,
+    )
+    operation.last = None
+    operation.debug("Watching events", POD.name, namespace, name)
+    # By the event's UID: how often it is known to have happened.
+    counts: dict[str, int] = {}
+    for change in follow(client, operation, request, order=_when):
+        event = change.object
+        if change.type == LISTED or change.type == DELETED:
+            continue
+        involved = event.get("involvedObject")
+        if not isinstance(involved, dict) or involved.get("uid") != uid:
+            continue  # a server that does not select
+        count = _count(event)
+        if change.type != ADDED and count <= counts.get(change.uid, 0):
+            continue
+        counts[change.uid] = count
+        message = event.get("message")
+        if isinstance(message, str) and message:
+            yield message
+
+
+def _uid_of_first(client: Client, operation: Operation, namespace: str, name: str) -> str:
+    """Block until there is a pod of that name."""
+    operation.last = f"there is no pod {namespace}/{name} yet"
+    for change in follow(client, operation, _objects.named(POD, namespace, name)):
+        if change.type == ADDED:
+            return change.uid
+    raise RuntimeError("a watch ends by its deadline, not by itself")
+
+
+def _count(event: dict[str, Any]) -> int:
+    """How often an event has happened, as far as it says.
+
+    The core API counts in ``count``, the newer events API in ``series.count``, from
+    the second time on
+    (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
+    """
+    series = event.get("series")
+    counts = event.get("count"), series.get("count") if isinstance(series, dict) else None
+    return max((count for count in counts if isinstance(count, int)), default=1)
+
+
+def _when(event: dict[str, Any]) -> tuple[str, int]:
+    """When an event first happened, and which was written first within a second.
+
+    The newer events API has microseconds in ``eventTime``, the core API seconds in
+    ``firstTimestamp``. RFC 3339 in UTC sorts as text, as far as the precision is
+    the same.
+    """
+    metadata = event["metadata"]
+    time = (
+        event.get("eventTime")
+        or event.get("firstTimestamp")
+        or metadata.get("creationTimestamp")
+        or ""
+    )
+    version = str(metadata.get("resourceVersion") or "")
+    return str(time)[:19], int(version) if version.isdecimal() else 0

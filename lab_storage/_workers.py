@@ -1,0 +1,145 @@
+"""Requests side by side: the caller's thread, and some that help it while it works."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from lab_storage._operation import Operation
+from lab_storage.exceptions import LabStorageError
+from lab_storage.timeout import Signal
+
+T = TypeVar("T")
+
+# For all callers of a storage together: what an API server bears from one client.
+MOST_WORKERS = 32
+# How long a worker may take, after a cancel or the deadline, to notice.
+GRACE_SECONDS = 0.15
+
+
+class Workers:
+    """Threads that help callers with their requests, no more than a bound.
+
+    Nobody waits for a free one: the caller does its tasks itself, one after
+    another, and workers that are free take some of them. They live as long as
+    the call they help. So a call cannot be held up by other calls, and after it
+    nothing is left that a fork or the end of the process would meet.
+    """
+
+    def __init__(self, most: int = MOST_WORKERS) -> None:
+        self._most = most
+        self._pid = os.getpid()
+        self._free = threading.Semaphore(most)
+
+    def run(self, operation: Operation, tasks: Sequence[Callable[[Operation], T]]) -> list[T]:
+        """Do all tasks, and give what they return, in order. Blocks.
+
+        Raises
+        ------
+        LabStorageError
+            The first error of a task. The others are cancelled then and none is
+            running any more, so that nothing is sent after this has raised.
+        """
+        if self._pid != os.getpid():
+            # Those of the parent are not here, and hold none of ours.
+            self._pid = os.getpid()
+            self._free = threading.Semaphore(self._most)
+        return _Batch(operation, tasks, self._free).run()
+
+
+class _Batch:
+    """The tasks of one call."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        tasks: Sequence[Callable[[Operation], Any]],
+        free: threading.Semaphore,
+    ) -> None:
+        self._operation = operation
+        self._part = operation.part()
+        self._free = free
+        self._todo = deque(enumerate(tasks))
+        self._results: list[Any] = [None] * len(tasks)
+        self._errors: list[BaseException] = []
+        self._helpers = 0
+        self._lock = threading.Lock()
+        self._all_gone = Signal()
+
+    def run(self) -> list[Any]:
+        self._start_helpers(len(self._todo) - 1)
+        try:
+            self._work(LabStorageError)
+            self._wait()
+        except BaseException:
+            # What somebody threw into this thread leaves it at once.
+            self._abandon()
+            raise
+        if self._errors:
+            raise self._errors[0]
+        return self._results
+
+    def _start_helpers(self, wanted: int) -> None:
+        # One for this method, so that the first helper's end is not taken for the last's.
+        self._helpers = 1
+        for _ in range(wanted):
+            if not self._free.acquire(blocking=False):
+                break
+            self._helpers += 1
+            # A copy each: what structlog has bound in the caller counts in them too.
+            run = contextvars.copy_context().run
+            thread = threading.Thread(
+                target=run, args=(self._help,), name="lab_storage-worker", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more threads: those that are there will do.
+                self._free.release()
+                self._leave()
+                break
+        self._leave()
+
+    def _help(self) -> None:
+        try:
+            self._work(BaseException)
+        finally:
+            self._free.release()
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._helpers -= 1
+            if self._helpers == 0:
+                self._all_gone.set()
+
+    def _work(self, kept: type[BaseException]) -> None:
+        """Do what is still to do; errors of the kind ``kept`` are kept for the caller."""
+        while True:
+            try:
+                place, task = self._todo.popleft()
+            except IndexError:
+                return
+            try:
+                self._results[place] = task(self._part)
+            except kept as error:
+                self._errors.append(error)
+                self._abandon()
+
+    def _abandon(self) -> None:
+        self._todo.clear()
+        self._part.timeout.cancel()
+
+    def _wait(self) -> None:
+        timeout = self._operation.timeout
+        while not self._all_gone.wait(0):
+            if self._operation.over() is not None:
+                self._all_gone.wait(GRACE_SECONDS)
+                if not self._errors:
+                    self._operation.check()
+                return
+            timeout._wait(self._all_gone, timeout._left())
