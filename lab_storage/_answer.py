@@ -112,7 +112,7 @@ class Answer:
             content = self.content
         except UnusableError:
             return {}
-        return content if content.get("kind") == "Status" else {}
+        return content if content.get("kind", "Status") == "Status" else {}
 
     @property
     def message(self) -> str:
@@ -132,6 +132,20 @@ class Answer:
         return reason if isinstance(reason, str) and reason else None
 
 
+def mapping_at(content: Any, *path: str) -> dict[str, Any]:
+    """What is at ``path`` in an answer; empty where there is no mapping, as with null."""
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def mappings_at(content: Any, *path: str) -> list[dict[str, Any]]:
+    """The mappings in the list at ``path`` in an answer: servers send null for none."""
+    *parents, last = path
+    items = mapping_at(content, *parents).get(last)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
 def refusal(answer: Answer, request: Request, operation: Operation) -> KubernetesError:
     """Make the error of a status that is final."""
     secret = request.kind is SECRET
@@ -144,14 +158,14 @@ def refusal(answer: Answer, request: Request, operation: Operation) -> Kubernete
         namespace=request.namespace,
         name=request.name,
         status=answer.status,
-        reason=answer.reason,
+        reason=safe_reason(answer, request),
         body=body,
         operation=operation.timeout.operation,
     )
     # Whoever knows the official client finds its exception, with the headers.
-    cause = ApiException(status=answer.status, reason=answer.reason)
+    cause = ApiException(status=answer.status, reason=error.reason)
     cause.body = body
-    cause.headers = dict(answer.headers)
+    cause.headers = {} if secret else dict(answer.headers)
     error.__cause__ = cause
     return error
 
@@ -171,7 +185,8 @@ def unusable(text: str, request: Request, operation: Operation) -> KubernetesErr
 def summary(answer: Answer, request: Request) -> str:
     """``503 ServiceUnavailable: …``: an answer in a log line or in a timeout's text."""
     message = one_line(safe_message(answer, request))
-    return " ".join(part for part in (str(answer.status), answer.reason) if part) + f": {message}"
+    words = str(answer.status), safe_reason(answer, request)
+    return " ".join(word for word in words if word) + f": {message}"
 
 
 _NAME = r"[-a-z0-9.]+"
@@ -197,6 +212,22 @@ _SAFE = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+# Of a Secret's answer, a reason that is none of Kubernetes' (k8s.io/apimachinery,
+# metav1.StatusReason) is not shown either.
+_REASONS = frozenset({
+    "AlreadyExists", "BadRequest", "Conflict", "Expired", "Forbidden", "Gone", "InternalError",
+    "Invalid", "MethodNotAllowed", "NotAcceptable", "NotFound", "RequestEntityTooLarge",
+    "ServerTimeout", "ServiceUnavailable", "StoreReadError", "Timeout", "TooManyRequests",
+    "Unauthorized", "UnsupportedMediaType",
+})  # fmt: skip
+
+
+def safe_reason(answer: Answer, request: Request) -> str | None:
+    """The server's reason; of a Secret only a known one."""
+    reason = answer.reason
+    return reason if request.kind is not SECRET or reason in _REASONS else None
 
 
 def safe_message(answer: Answer, request: Request) -> str:

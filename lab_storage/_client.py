@@ -8,7 +8,6 @@ call: whether to try again is `_retry`'s to decide.
 from __future__ import annotations
 
 import copy
-import os
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from lab_storage import _wire
 from lab_storage._answer import JSON, Answer, Request, SilenceError, UnusableError, unusable
+from lab_storage._fork import renew_after_fork
 from lab_storage._kinds import SECRET
 from lab_storage._operation import Operation
 from lab_storage.exceptions import LabStorageError
@@ -50,7 +50,12 @@ class Client:
         self._api_client = api_client
         self._session: _Session | None = None
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Drop the connections, which are the parent's, without a word on the wire."""
+        self._lock = threading.Lock()
+        self._session = None
 
     def close(self) -> None:
         """Close the connections that are not in use; the next request opens new ones."""
@@ -102,15 +107,8 @@ class Client:
 
     def _opened(self, request: Request, operation: Operation) -> _Session:
         session = self._session
-        if session is not None and self._pid == os.getpid():
+        if session is not None:
             return session
-        if self._pid != os.getpid():
-            # In a child: the lock may have been held by a thread that is not
-            # here. The connections are the parent's too; they are dropped
-            # without a word on the wire, which closes this process's copies.
-            self._lock = threading.Lock()
-            self._session = None
-            self._pid = os.getpid()
         with self._lock:
             if self._session is None:
                 try:
@@ -146,6 +144,11 @@ class _Session:
 
     def close(self) -> None:
         if self.is_ours:
+            # `clear` alone would leave it to the garbage collector to close them.
+            pools = self._manager.pools
+            for pool in [pools.get(key) for key in pools.keys()]:  # noqa: SIM118 - no iteration
+                if pool is not None:
+                    pool.close()
             self._manager.clear()
 
     def request(self, request: Request, operation: Operation, guard: _Guard) -> Any:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from lab_storage import _objects
+from lab_storage._answer import mapping_at
 from lab_storage._client import Client
 from lab_storage._decode import decode
 from lab_storage._kinds import (
@@ -86,8 +87,8 @@ def _wait_for_quota(client: Client, operation: Operation, quota: Manifest) -> No
     namespace, name = metadata["namespace"], metadata["name"]
     limits = set((quota.get("spec") or {}).get("hard") or {})
     for change in follow(client, operation, _objects.named(RESOURCE_QUOTA, namespace, name)):
-        status = change.object.get("status") or {}
-        if change.type not in (DELETED, LISTED) and limits <= set(status.get("hard") or {}):
+        known = set(mapping_at(change.object, "status", "hard"))
+        if change.type not in (DELETED, LISTED) and limits <= known:
             operation.debug("Quota has its status", RESOURCE_QUOTA.name, namespace, name)
             return
         if change.type != LISTED:

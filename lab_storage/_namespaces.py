@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from lab_storage import _objects
-from lab_storage._answer import JSON, Answer, Request
+from lab_storage._answer import JSON, Answer, Request, mapping_at, mappings_at
 from lab_storage._client import Client
 from lab_storage._kinds import NAMESPACE
 from lab_storage._operation import Operation
@@ -38,8 +39,7 @@ def list_names(client: Client, operation: Operation, prefix: str) -> list[str]:
             continue
         content = answer.content
         names += [name for name in _names(content) if name.startswith(prefix)]
-        metadata = content.get("metadata") or {}
-        token = metadata.get("continue") or ""
+        token = mapping_at(content, "metadata").get("continue") or ""
         if not token:
             operation.debug("Listed namespaces", NAMESPACE.name, None, None)
             return names
@@ -49,13 +49,17 @@ def _is_expired(answer: Answer) -> bool:
     return answer.status == 410
 
 
-def _names(content: dict[str, Any]) -> list[str]:
+def _names(content: dict[str, Any]) -> Iterator[str]:
     if content.get("kind") != "Table":
         # A server without tables sends the objects.
-        return [item["metadata"]["name"] for item in content.get("items") or []]
-    columns = [column.get("name") for column in content.get("columnDefinitions") or []]
-    place = columns.index("Name") if "Name" in columns else 0
-    return [row["cells"][place] for row in content.get("rows") or []]
+        names = [
+            mapping_at(item, "metadata").get("name") for item in mappings_at(content, "items")
+        ]
+    else:
+        columns = [column.get("name") for column in mappings_at(content, "columnDefinitions")]
+        place = columns.index("Name") if "Name" in columns else 0
+        names = [row["cells"][place] for row in mappings_at(content, "rows") if row.get("cells")]
+    return (name for name in names if isinstance(name, str))
 
 
 def delete(client: Client, operation: Operation, name: str) -> None:
@@ -72,11 +76,10 @@ def why_it_stays(namespace: dict[str, Any]) -> str:
     way: content that remains, finalizers, kinds that cannot be found or deleted
     (``k8s.io/api/core/v1``, ``NamespaceConditionType``).
     """
-    status = namespace.get("status") or {}
     said = [
         f"{condition.get('type')}: {condition.get('message')}"
-        for condition in status.get("conditions") or []
+        for condition in mappings_at(namespace, "status", "conditions")
         if condition.get("status") == "True"
     ]
-    phase = status.get("phase") or "still there"
+    phase = mapping_at(namespace, "status").get("phase") or "still there"
     return one_line(f"the namespace is {phase}" + "".join(f"; {text}" for text in said))

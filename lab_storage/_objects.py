@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from lab_storage._answer import JSON, Answer, Request, refusal
+from lab_storage._answer import JSON, Answer, Request, mapping_at, mappings_at, refusal
 from lab_storage._client import Client
 from lab_storage._kinds import Kind
 from lab_storage._operation import Operation
@@ -30,7 +30,9 @@ def manager_of(operation_id: str | None) -> str:
     """
     if operation_id is None:
         return _MANAGER_PREFIX + uuid.uuid4().hex
-    return _MANAGER_PREFIX + hashlib.sha256(operation_id.encode()).hexdigest()
+    return (
+        _MANAGER_PREFIX + hashlib.sha256(operation_id.encode("utf-8", "surrogatepass")).hexdigest()
+    )
 
 
 def is_missing(answer: Answer) -> bool:
@@ -138,13 +140,8 @@ def is_passing(answer: Answer) -> bool:
         return "error looking up service account" in message or (
             "status unknown for quota" in message
         )
-    details = answer.details.get("details")
-    return (
-        answer.status == 409
-        and isinstance(details, dict)
-        and details.get("kind") == "resourcequotas"
-        and answer.reason == "Conflict"
-    )
+    about = mapping_at(answer.details, "details").get("kind")
+    return answer.status == 409 and answer.reason == "Conflict" and about == "resourcequotas"
 
 
 def _owners(
@@ -162,12 +159,8 @@ def _owners(
         return set()
     if not answer.is_success:
         return None
-    metadata = answer.content.get("metadata") or {}
-    return {
-        str(field.get("manager"))
-        for field in metadata.get("managedFields") or []
-        if isinstance(field, dict) and field.get("operation") == "Update"
-    }
+    fields = mappings_at(answer.content, "metadata", "managedFields")
+    return {str(field.get("manager")) for field in fields if field.get("operation") == "Update"}
 
 
 def delete(
@@ -190,7 +183,7 @@ def delete(
     found = read(client, operation, kind, namespace, name, accept=_METADATA)
     if found is None:
         return None
-    metadata = found.get("metadata") or {}
+    metadata = mapping_at(found, "metadata")
     uid = str(metadata.get("uid") or "")
     if metadata.get("deletionTimestamp") and grace_period_seconds is None:
         return uid
@@ -210,7 +203,7 @@ def delete(
         return None
     # Another one of the name has come, or somebody else's deletion is under way.
     found = read(client, operation, kind, namespace, name, accept=_METADATA)
-    metadata = (found or {}).get("metadata") or {}
+    metadata = mapping_at(found, "metadata")
     if found is None or (uid and metadata.get("uid") != uid):
         return None
     if metadata.get("deletionTimestamp"):

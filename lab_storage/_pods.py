@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Iterator
 from typing import Any
 
 from lab_storage import _objects
-from lab_storage._answer import Request
+from lab_storage._answer import Request, mapping_at, mappings_at
 from lab_storage._client import Client
 from lab_storage._kinds import EVENT, POD
 from lab_storage._operation import Operation
@@ -21,8 +21,7 @@ UNSCHEDULABLE = "Unschedulable"
 
 def phase_of(pod: dict[str, Any]) -> PodPhase:
     """The phase in a pod's status."""
-    status = pod.get("status")
-    return PodPhase.of(status.get("phase") if isinstance(status, dict) else None)
+    return PodPhase.of(mapping_at(pod, "status").get("phase"))
 
 
 def read_phase(client: Client, operation: Operation, namespace: str, name: str) -> PodPhase | None:
@@ -47,10 +46,10 @@ def why_it_stays(pod: dict[str, Any]) -> str:
     that is dead never does
     (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination).
     """
-    metadata = pod.get("metadata") or {}
-    node = (pod.get("spec") or {}).get("nodeName")
+    metadata = mapping_at(pod, "metadata")
+    node = mapping_at(pod, "spec").get("nodeName")
     if finalizers := metadata.get("finalizers"):
-        return f"the pod has the finalizers {', '.join(map(str, finalizers))}"
+        return f"the pod has finalizers: {finalizers}"
     if not metadata.get("deletionTimestamp"):
         return "the pod is not being deleted yet"
     if node:
@@ -103,27 +102,19 @@ def waiting(pod: dict[str, Any]) -> Iterator[tuple[str | None, str, str | None]]
     container is `None`
     (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
     """
-    status = pod.get("status")
-    if not isinstance(status, dict):
-        return
-    for condition in _dicts(status.get("conditions")):
+    for condition in mappings_at(pod, "status", "conditions"):
+        reason = condition.get("reason")
         if (
             condition.get("type") == "PodScheduled"
             and condition.get("status") == "False"
-            and isinstance(condition.get("reason"), str)
+            and isinstance(reason, str)
         ):
-            yield None, condition["reason"], condition.get("message")
+            yield None, reason, condition.get("message")
     for field in ("initContainerStatuses", "containerStatuses"):
-        for container in _dicts(status.get(field)):
-            state = container.get("state")
-            reason = (state.get("waiting") or {}) if isinstance(state, dict) else {}
-            if isinstance(reason.get("reason"), str):
-                yield container.get("name"), reason["reason"], reason.get("message")
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    """The objects in what should be a list of them: servers send null for none."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+        for container in mappings_at(pod, "status", field):
+            state = mapping_at(container, "state", "waiting")
+            if isinstance(state.get("reason"), str):
+                yield container.get("name"), state["reason"], state.get("message")
 
 
 def follow_events(
@@ -151,8 +142,7 @@ def follow_events(
         event = change.object
         if change.type == LISTED or change.type == DELETED:
             continue
-        involved = event.get("involvedObject")
-        if not isinstance(involved, dict) or involved.get("uid") != uid:
+        if mapping_at(event, "involvedObject").get("uid") != uid:
             continue  # a server that does not select
         count = _count(event)
         if change.type != ADDED and count <= counts.get(change.uid, 0):
@@ -179,8 +169,7 @@ def _count(event: dict[str, Any]) -> int:
     the second time on
     (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
     """
-    series = event.get("series")
-    counts = event.get("count"), series.get("count") if isinstance(series, dict) else None
+    counts = event.get("count"), mapping_at(event, "series").get("count")
     return max((count for count in counts if isinstance(count, int)), default=1)
 
 

@@ -31,7 +31,7 @@ import attrs
 import tenacity
 from tenacity.wait import wait_base
 
-from lab_storage._answer import Answer, Request, UnusableError, refusal, summary
+from lab_storage._answer import Answer, Request, UnusableError, mapping_at, refusal, summary
 from lab_storage._client import Client, Stream
 from lab_storage._operation import Operation
 from lab_storage.exceptions import KubernetesError
@@ -250,8 +250,7 @@ def retry_after_seconds(answer: Answer) -> float:
     (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/).
     What cannot be read, or lies in the past, counts as not said.
     """
-    details = answer.details.get("details")
-    stated = details.get("retryAfterSeconds") if isinstance(details, dict) else None
+    stated = mapping_at(answer.details, "details").get("retryAfterSeconds")
     from_status = float(stated) if isinstance(stated, int) and stated > 0 else 0.0
     return max(from_status, _header_seconds(answer.headers.get("Retry-After")))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, TypeGuard
@@ -20,7 +21,7 @@ from lab_storage._answer import Answer, Request, SilenceError, UnusableError
 from lab_storage._client import IDLE_SECONDS, Client, Stream
 from lab_storage._operation import Operation
 from lab_storage._retry import Backoff, TransientError, call, judged, open_stream
-from lab_storage.exceptions import OperationCancelledError
+from lab_storage.exceptions import KubernetesError, OperationCancelledError
 
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
@@ -35,9 +36,9 @@ LONGEST_WATCH_SECONDS = 55
 if not LONGEST_WATCH_SECONDS < IDLE_SECONDS:
     raise ValueError("a watch must end before it is taken for silent")
 # After a line that cannot be read something may be lost. What follows at once is
-# still read; after this long a silence, the objects are listed again.
+# still read; after this long, the objects are listed again.
 DOUBT_SECONDS = 1.0
-# A watch that ends sooner than this, without a word, is no reason to hurry.
+# Of watches that end sooner than this, the second in a row is no reason to hurry.
 QUICK_SECONDS = 1.0
 
 
@@ -111,18 +112,21 @@ def follow(
       with what was told, and the difference comes as ``ADDED``, ``MODIFIED``
       and ``DELETED``, followed by ``LISTED``.
     - A watch that ends is resumed from the last version seen, those of
-      bookmarks included; the same version of an object is never told twice. After
-      an orderly end that happens at once, after a failure by the pauses of
-      `lab_storage._retry`.
+      bookmarks included; the same version of an object is never told twice,
+      whatever the server repeats. After an orderly end that happens at once, after a
+      failure by the pauses of `lab_storage._retry`, which begin anew whenever a
+      watch has worked. A server that ends each watch at once is not asked in a loop.
     - Objects are followed by UID. A new one of the same name is told as the
       ``DELETED`` of the old and an ``ADDED``.
     - A stream that says nothing for `IDLE_SECONDS` is opened anew.
     - A blank, broken, odd or huge line never ends it. After one that cannot be
       read, everything is listed again within about a second.
-    - 410, "too large resource version", 429 and 5xx never end it.
+    - A watch's 410, "too large resource version", 429 and 5xx never end it.
     - Whenever the generator is closed, by ``close()``, by leaving the loop, by an
       exception or by being forgotten, its connection is closed at once.
     - On a quiet object it costs one list, and a watch every 40 s or more.
+    - What the caller has put into ``operation.last`` counts again as soon as the
+      server answers: a failure that is over is not what a timeout is about.
 
     What it cannot do: tell of states that came and went while nobody listened.
     """
@@ -151,15 +155,27 @@ class _Follower:
         # By UID: version, and what a DELETED needs to say. Not the objects, which
         # can be large and of which there can be many waits.
         self._known: dict[str, tuple[str | None, dict[str, Any]]] = {}
+        # Who has a name now, and who was deleted at which version.
+        self._holders: dict[tuple[str, str], str] = {}
+        self._gone: dict[str, str | None] = {}
         self._version: str | None = None
         self._in_doubt = True
-        self._heard = False
+        self._doubted_at = 0.0
+        self._has_worked = False
+        self._waits_for = operation.last
 
     def run(self) -> Generator[Change, None, None]:
-        quick = False
+        with closing(self._changes()) as changes:
+            for change in changes:
+                yield change
+                self._waits_for = self._operation.last
+
+    def _changes(self) -> Generator[Change, None, None]:
+        was_quick = False
         while True:
             began = monotonic()
-            self._heard = False
+            self._has_worked = False
+            failure: TransientError | None = None
             try:
                 if self._in_doubt:
                     yield from self._list()
@@ -169,33 +185,63 @@ class _Follower:
             except SilenceError:
                 pass  # nobody was there: as good as an orderly end
             except TransientError as error:
-                self._backoff.pause(error)
-                quick = False
-                continue
-            if self._heard or monotonic() - began >= QUICK_SECONDS:
+                failure = error
+            is_quick = monotonic() - began < QUICK_SECONDS
+            if self._has_worked or not is_quick:
                 self._backoff.reset()
-                quick = False
-            elif quick:
-                self._backoff.pause(TransientError("the watch ends as soon as it begins"))
-            else:
-                quick = True
+            if failure is None and is_quick and was_quick:
+                failure = TransientError("the watch ends as soon as it begins")
+            was_quick = is_quick
+            if failure is not None:
+                self._backoff.pause(failure)
 
     def _list(self) -> Iterator[Change]:
         content = call(self._client, self._request, self._operation).content
-        items = [item for item in content.get("items") or [] if _is_object(item)]
+        self._operation.last = self._waits_for
+        items = [item for item in list_of(content.get("items")) if _is_object(item)]
         if self._order is not None:
             items.sort(key=self._order)
         self._version = _version(content)
         self._in_doubt = False
         listed = {identity(item) for item in items}
         for uid in [uid for uid in self._known if uid not in listed]:
-            yield self._forget(uid)
+            yield self._forget(uid, self._version)
         for item in items:
-            yield from self._learn(item)
+            version = _version(item)
+            known = self._known.get(identity(item))
+            # A list is the truth: also where its version is an older one, as after a
+            # backup of etcd has been restored.
+            if version is None or known is None or known[0] != version:
+                yield from self._learn(item)
         yield Change(LISTED, {})
 
     def _watch(self) -> Iterator[Change]:
         seconds = random.randint(SHORTEST_WATCH_SECONDS, LONGEST_WATCH_SECONDS)  # noqa: S311
+        stream = self._open(seconds)
+        self._operation.last = self._waits_for
+
+        def open_(**options: Any) -> Stream:
+            del options
+            return stream
+
+        try:
+            # With timeout_seconds, Watch makes one request and no more.
+            for (event,) in _Lines().stream(open_, timeout_seconds=seconds):
+                yield from self._handle(event)
+                if self._in_doubt:
+                    left = self._doubted_at + DOUBT_SECONDS - monotonic()
+                    if left <= 0:
+                        break
+                    stream.limit_silence(left)
+        except UnusableError as error:
+            if isinstance(error, SilenceError):
+                raise
+            self._operation.last = str(error)
+            raise TransientError(str(error)) from error
+        finally:
+            stream.close()
+
+    def _open(self, seconds: int) -> Stream:
         query = {
             **self._request.query,
             "watch": "true",
@@ -205,28 +251,17 @@ class _Follower:
         if self._version is not None:
             query["resourceVersion"] = self._version
         request = attrs.evolve(self._request, query=query)
-        opened = open_stream(self._client, request, self._operation, is_welcome=_is_too_large)
+        try:
+            opened = open_stream(self._client, request, self._operation, is_welcome=_is_too_large)
+        except KubernetesError as error:
+            if error.status == 410:
+                raise _GoneError from error
+            raise
         if isinstance(opened, Answer):
             raise self._judged(opened)
-        stream: Stream = opened
+        return opened
 
-        def open_(**options: Any) -> Stream:
-            del options
-            return stream
-
-        try:
-            # With timeout_seconds, Watch makes one request and no more.
-            for (event,) in _Lines().stream(open_, timeout_seconds=seconds):
-                yield from self._handle(event, stream)
-        except UnusableError as error:
-            if isinstance(error, SilenceError):
-                raise
-            self._operation.last = str(error)
-            raise TransientError(str(error)) from error
-        finally:
-            stream.close()
-
-    def _handle(self, event: Any, stream: Stream) -> Iterator[Change]:
+    def _handle(self, event: Any) -> Iterator[Change]:
         if event is _BLANK:
             return
         kind, content = (event.get("type"), event.get("object")) if event else (None, None)
@@ -235,48 +270,70 @@ class _Follower:
             status = code if isinstance(code, int) and code >= 400 else 500
             raise self._judged(Answer(status, {}, json.dumps(content).encode()))
         if kind == "BOOKMARK" and _is_object(content):
-            self._version = _version(content) or self._version
-            self._heard = True
+            self._advance(content)
         elif kind in (ADDED, MODIFIED, DELETED) and _is_object(content):
-            self._heard = True
-            self._version = _version(content) or self._version
+            is_stale = self._is_stale(content)
+            if self._advance(content):
+                self._has_worked = True
             if kind != DELETED:
-                yield from self._learn(content)
+                if not is_stale:
+                    yield from self._learn(content)
             elif identity(content) in self._known:
-                del self._known[identity(content)]
+                self._forget(identity(content), _version(content))
                 yield Change(DELETED, content)
         else:
-            request = self._request
-            self._operation.log.warning(
-                "A line of a watch cannot be read",
-                user=self._operation.user,
-                namespace=request.namespace,
-                name=request.name,
-                kind=request.kind.name,
-                type=kind if isinstance(kind, str) else None,
-            )
-            self._in_doubt = True
-            stream.limit_silence(DOUBT_SECONDS)
+            self._doubt(kind)
+
+    def _advance(self, content: dict[str, Any]) -> bool:
+        """Resume from here, if it is later; what a server repeats does not lead back."""
+        version = _version(content)
+        if version is None or not _is_later(version, self._version):
+            return False
+        self._version = version
+        return True
+
+    def _is_stale(self, content: dict[str, Any]) -> bool:
+        """Whether this was told before, or is from before what was told."""
+        uid, version = identity(content), _version(content)
+        holder = self._holders.get(_place(content), uid)
+        known, _ = self._known.get(holder, (None, {}))
+        return version is not None and not (
+            _is_later(version, known) and _is_later(version, self._gone.get(uid))
+        )
 
     def _learn(self, content: dict[str, Any]) -> Iterator[Change]:
         """An object exists: tell what is new about that."""
-        uid, version = identity(content), _version(content)
-        if uid in self._known:
-            known = self._known[uid][0]
-            if version is not None and known is not None and not _is_later(version, known):
-                return
-            self._known[uid] = version, _skeleton(content)
-            yield Change(MODIFIED, content)
-            return
-        skeleton = _skeleton(content)
-        for other, (_, known_skeleton) in list(self._known.items()):
-            if _place(known_skeleton) == _place(skeleton):
-                yield self._forget(other)
-        self._known[uid] = version, skeleton
-        yield Change(ADDED, content)
+        uid, version, place = identity(content), _version(content), _place(content)
+        holder = self._holders.get(place, uid)
+        if holder != uid:
+            yield self._forget(holder, version)
+        kind = MODIFIED if uid in self._known else ADDED
+        self._gone.pop(uid, None)
+        self._known[uid] = version, _skeleton(content)
+        self._holders[place] = uid
+        yield Change(kind, content)
 
-    def _forget(self, uid: str) -> Change:
-        return Change(DELETED, self._known.pop(uid)[1])
+    def _forget(self, uid: str, version: str | None) -> Change:
+        """An object does not exist any more."""
+        _, skeleton = self._known.pop(uid)
+        self._holders.pop(_place(skeleton), None)
+        self._gone[uid] = version
+        return Change(DELETED, skeleton)
+
+    def _doubt(self, kind: Any) -> None:
+        """Something was said that cannot be read."""
+        request = self._request
+        self._operation.log.warning(
+            "A line of a watch cannot be read",
+            user=self._operation.user,
+            namespace=request.namespace,
+            name=request.name,
+            kind=request.kind.name,
+            type=kind if isinstance(kind, str) else None,
+        )
+        if not self._in_doubt:
+            self._in_doubt = True
+            self._doubted_at = monotonic()
 
     def _judged(self, answer: Answer) -> Exception:
         """What an answer that is no stream, or an ERROR in one, means for the watch."""
@@ -315,8 +372,10 @@ class _Lines(watch.Watch):  # type: ignore[misc,unused-ignore]
         if not data or data.isspace():
             return (_BLANK,)
         try:
-            event = json.loads(data)
-        except ValueError:
+            # Some put a byte order mark in front (RFC 8259, section 8.1, lets readers
+            # ignore it). Nesting that is too deep is no ValueError.
+            event = json.loads(data.removeprefix("\ufeff"))
+        except (ValueError, RecursionError):
             event = None
         return (event if isinstance(event, dict) else None,)
 
@@ -326,6 +385,16 @@ _BLANK: Final = object()
 
 def _is_object(content: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(content, dict) and isinstance(content.get("metadata"), dict)
+
+
+def list_of(value: Any) -> list[Any]:
+    """What should be a list: servers send null for an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    """What should be an object: servers send null for an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _version(content: dict[str, Any]) -> str | None:
@@ -340,27 +409,29 @@ def _skeleton(content: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {key: metadata[key] for key in kept if key in metadata}}
 
 
-def _place(skeleton: dict[str, Any]) -> tuple[Any, Any]:
-    metadata = skeleton["metadata"]
-    return metadata.get("namespace"), metadata.get("name")
+def _place(content: dict[str, Any]) -> tuple[str, str]:
+    """What no two objects have at the same time."""
+    metadata = content["metadata"]
+    return str(metadata.get("namespace")), str(metadata.get("name") or identity(content))
 
 
-def _is_later(version: str, known: str) -> bool:
-    """Whether a version of an object is another than the known one, and not an older.
+def _is_later(version: str, known: str | None) -> bool:
+    """Whether a version is another than the known one, and not an older.
 
     Versions are to be compared for equality; that those of one resource are
-    numbers that grow is true of all servers, and promised since 1.35 (KEP-5504).
+    decimal numbers that grow is true of all servers, and promised since 1.35
+    (KEP-5504). The longer of two such numbers is the greater.
     """
+    if known is None:
+        return True
     if version.isdecimal() and known.isdecimal():
-        return int(version) > int(known)
+        return (len(version), version) > (len(known), known)
     return version != known
 
 
 def _is_too_large(answer: Answer) -> bool:
-    """Whether it is a 410, or the 504 of a server that lags behind: no reason to ask again."""
-    return answer.status == 410 or (
-        answer.status == 504 and "Too large resource version" in answer.message
-    )
+    """Whether a server that lags behind says so: no reason to ask it the same again."""
+    return answer.status == 504 and "Too large resource version" in answer.message
 
 
 class Interruptible(Generator[str, None, None]):

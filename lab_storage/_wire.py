@@ -32,6 +32,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from lab_storage._fork import renew_after_fork
 from lab_storage.timeout import SLICE_SECONDS, Signal, Timeout
 
 # A connection that nobody answers on is given up after this, and tried again.
@@ -60,11 +61,12 @@ class Exchange:
     is first.
     """
 
-    __slots__ = ("_lock", "_sock", "_timeout", "idle_seconds")
+    __slots__ = ("_lock", "_pid", "_sock", "_timeout", "idle_seconds")
 
     def __init__(self, timeout: Timeout, idle_seconds: float) -> None:
         self.idle_seconds = idle_seconds
         self._timeout = timeout
+        self._pid = os.getpid()
         self._sock: socket.socket | None = None
         # Reentrant: a signal handler may cancel in the middle of `detach`.
         self._lock = threading.RLock()
@@ -94,6 +96,8 @@ class Exchange:
 
     def cut(self) -> None:
         """Shut the socket down, from any thread: what blocks on it ends at once."""
+        if self._pid != os.getpid():
+            return  # after a fork: the connection is the parent's, and still in use
         # The lock is what keeps a closed socket's number, which the system gives
         # to the next one, from being shut down in its place.
         with self._lock:
@@ -323,10 +327,11 @@ class Resolver:
     """
 
     def __init__(self) -> None:
-        self._reset()
+        self.after_fork()
+        renew_after_fork(self)
 
-    def _reset(self) -> None:
-        self._pid = os.getpid()
+    def after_fork(self) -> None:
+        """The parent's thread is not here."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._questions: queue.SimpleQueue[tuple[str, int, Exchange, list[Any], Signal]]
@@ -334,8 +339,6 @@ class Resolver:
 
     def look_up(self, host: str, port: int, exchange: Exchange) -> list[Any]:
         """Blocks until the answer is there, the deadline or a cancel."""
-        if self._pid != os.getpid():
-            self._reset()
         answer: list[Any] = []
         signal = Signal()
         with self._lock:
@@ -431,6 +434,12 @@ class _Idle(queue.LifoQueue[Any]):
     def __init__(self, maxsize: int = 0) -> None:
         del maxsize
         super().__init__(0)
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A thread of the parent may have held the lock; the connections are dropped."""
+        self.mutex = threading.Lock()
+        self.not_empty = threading.Condition(self.mutex)
 
     def _init(self, maxsize: int) -> None:
         del maxsize

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from lab_storage._fork import renew_after_fork
 from lab_storage._operation import Operation
 from lab_storage.exceptions import LabStorageError
 from lab_storage.timeout import Signal
@@ -32,8 +32,12 @@ class Workers:
 
     def __init__(self, most: int = MOST_WORKERS) -> None:
         self._most = most
-        self._pid = os.getpid()
-        self._free = threading.Semaphore(most)
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The workers of the parent are not here, and hold nothing."""
+        self._free = threading.Semaphore(self._most)
 
     def run(self, operation: Operation, tasks: Sequence[Callable[[Operation], T]]) -> list[T]:
         """Do all tasks, and give what they return, in order. Blocks.
@@ -44,10 +48,6 @@ class Workers:
             The first error of a task. The others are cancelled then and none is
             running any more, so that nothing is sent after this has raised.
         """
-        if self._pid != os.getpid():
-            # Those of the parent are not here, and hold none of ours.
-            self._pid = os.getpid()
-            self._free = threading.Semaphore(self._most)
         return _Batch(operation, tasks, self._free).run()
 
 
