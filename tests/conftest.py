@@ -1,0 +1,5 @@
+"""What all tests may use."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures", "tests.plane.plugin"]

@@ -1,0 +1,1 @@
+"""A Kubernetes control plane without Docker, for tests and developers."""

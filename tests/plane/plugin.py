@@ -1,0 +1,114 @@
+"""The control plane as a fixture of pytest."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+from .assets import AssetsUnavailableError, find_assets
+from .control_plane import ControlPlane
+from .programs import ROOT
+from .remote import Cluster, RemoteCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RBAC = ROOT / "docs" / "examples" / "rbac.yaml"
+ROLE_SECONDS = 30.0
+ASSETS = pytest.StashKey["Path | AssetsUnavailableError | subprocess.CalledProcessError"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Name a cluster to test on."""
+    parser.addoption(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="run the integration tests on the cluster of this file's current context, "
+        "as its administrator, instead of on a control plane that is started for them",
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the binaries built before the first test, outside of any test's timeout."""
+    config = session.config
+    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not wanted or config.getoption("kubeconfig") or config.getoption("collectonly"):
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    # A build of ten minutes says on the terminal what it is doing.
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        try:
+            config.stash[ASSETS] = find_assets()
+        except (AssetsUnavailableError, subprocess.CalledProcessError) as error:
+            config.stash[ASSETS] = error
+
+
+@pytest.fixture(scope="session")
+def control_plane(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A real API server with all that a lab needs.
+
+    One of our own, or the cluster that ``--kubeconfig`` names. Skips, and says
+    why, where neither is to be had.
+    """
+    kubeconfig = pytestconfig.getoption("kubeconfig")
+    if kubeconfig:
+        yield RemoteCluster(kubeconfig)
+        return
+    assets = pytestconfig.stash[ASSETS]
+    if isinstance(assets, AssetsUnavailableError):
+        pytest.skip(str(assets))
+    if isinstance(assets, subprocess.CalledProcessError):
+        pytest.fail(f"the control plane could not be built: {assets}", pytrace=False)
+    with ControlPlane(assets) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def lab_role(control_plane: Cluster) -> Iterator[str]:
+    """The role of ``docs/examples/rbac.yaml``, bound to the user ``lab``; its name.
+
+    The name is a new one, so that a role that somebody has installed under the
+    documented one is neither used nor touched.
+    """
+    documents = yaml.safe_load_all(RBAC.read_text())
+    role: dict[str, Any] = next(each for each in documents if each["kind"] == "ClusterRole")
+    name = f"{role['metadata']['name']}-tests-{secrets.token_hex(4)}"
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "lab"}],
+    }
+    with control_plane.api_client() as admin:
+        rbac = client.RbacAuthorizationV1Api(admin)
+        rbac.create_cluster_role({**role, "metadata": {"name": name}})
+        try:
+            rbac.create_cluster_role_binding(binding)
+            _await_role(control_plane)
+            yield name
+        finally:
+            with contextlib.suppress(client.ApiException):
+                rbac.delete_cluster_role_binding(name)
+            rbac.delete_cluster_role(name)
+
+
+def _await_role(control_plane: Cluster) -> None:
+    """A server asks its cache for roles, which learns of a new one a moment later."""
+    attributes = {"verb": "delete", "resource": "namespaces", "name": "any"}
+    review = {"spec": {"resourceAttributes": attributes}}
+    deadline = time.monotonic() + ROLE_SECONDS
+    with control_plane.api_client("lab") as lab:
+        authorization = client.AuthorizationV1Api(lab)
+        while not authorization.create_self_subject_access_review(review).status.allowed:
+            if time.monotonic() > deadline:
+                pytest.fail(f"the role of {RBAC} is not in force after {ROLE_SECONDS:.0f} s")
+            time.sleep(0.05)
