@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures", "tests.plane.plugin"]
+pytest_plugins = ["tests.fixtures", "tests.plane.plugin", "tests.recorded"]

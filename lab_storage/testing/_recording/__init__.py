@@ -1,0 +1,1 @@
+"""What `lab_storage.testing.recording` is made of; nothing here is public."""
