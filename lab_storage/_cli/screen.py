@@ -1,0 +1,166 @@
+"""What the program says: results and lines on the standard output, a bar on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from lab_storage._cli.failures import printable
+
+__all__ = ["Activity", "Screen"]
+
+
+class Screen:
+    """The terminal of the program, or what is in its place.
+
+    Lines and results go to the standard output, each line as soon as it is known. The bar
+    is on the terminal, and goes when its work is done; a pipe sees nothing of it. Safe to
+    use from any thread.
+
+    Parameters
+    ----------
+    as_json
+        Say results as JSON, and no lines.
+    bars
+        Whether to show bars where there is a terminal: not beside a log on it.
+    """
+
+    def __init__(self, *, as_json: bool = False, bars: bool = True) -> None:
+        self.as_json = as_json
+        self._lock = threading.Lock()
+        self._is_live = False
+        self.console = Console(highlight=False, markup=False, emoji=False)
+        # A bar is drawn where the lines go, so that it keeps below them; beside a pipe
+        # on the standard error.
+        beside = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._bar_console = self.console if self.console.is_terminal else beside
+        self._has_bars = bars and _can_animate(self._bar_console)
+
+    def line(self, text: str) -> None:
+        """Say one line to people."""
+        if not self.as_json:
+            self._write(printable(text))
+
+    def draw(self, what: RenderableType) -> None:
+        """Say something with colours in it to people; nothing in it may be foreign."""
+        if not self.as_json:
+            self._write(what)
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the standard output takes no more than ASCII for sure."""
+        return not self.console.encoding.startswith("utf")
+
+    def result(self, value: Any, *, compact: bool = False) -> None:
+        """Say a result to programs; only if that is what is asked for.
+
+        Parameters
+        ----------
+        value
+            Anything of JSON's types.
+        compact
+            Say it in one line, as one of many.
+        """
+        if self.as_json:
+            self._write(json.dumps(value, indent=None if compact else 2))
+
+    @contextmanager
+    def activity(self, title: str, total: int | None = None) -> Iterator[Activity]:
+        """Show a bar while something is done.
+
+        Parameters
+        ----------
+        title
+            What is done.
+        total
+            Of how many steps, if that is known.
+        """
+        if not self._has_bars:
+            yield Activity()
+            return
+        progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
+            console=self._bar_console,
+            transient=True,
+        )
+        count = "" if total is None else f"0/{total}"
+        task = progress.add_task(title, total=total, count=count, detail="")
+        with progress:
+            self._is_live = True
+            try:
+                yield Activity(progress, task, total)
+            finally:
+                self._is_live = False
+
+    def _write(self, what: RenderableType) -> None:
+        with self._lock:
+            is_above_a_bar = self._is_live and self._bar_console is self.console
+            if isinstance(what, str) and not is_above_a_bar:
+                click.echo(what)
+            else:
+                self.console.print(what, soft_wrap=True)
+
+
+class Activity:
+    """Something that is being done, and its bar if there is one."""
+
+    def __init__(
+        self,
+        progress: Progress | None = None,
+        task: TaskID | None = None,
+        total: int | None = None,
+    ) -> None:
+        self._progress = progress
+        self._task = task
+        self._total = total
+        self._done = 0
+
+    def advance(self) -> None:
+        """One more step of it is done."""
+        self._done += 1
+        self._update(completed=self._done, count=f"{self._done}/{self._total}", detail="")
+
+    def title(self, text: str) -> None:
+        """Something else is being done now."""
+        self._update(description=text, detail="")
+
+    def note(self, text: str) -> None:
+        """Say what it waits for."""
+        self._update(detail=printable(text))
+
+    def _update(self, **fields: Any) -> None:
+        if self._progress is not None and self._task is not None:
+            # At once: what is done soon after would hide it.
+            self._progress.update(self._task, refresh=True, **fields)
+
+
+def _can_animate(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def be_lenient_with_encodings() -> None:
+    """Have a stream that cannot encode a character show its code, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,172 @@
+"""One run of a command: its options, its signals, and its calls of the library."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+import attrs
+import click
+
+from lab_storage._cli.cluster import connect
+from lab_storage._cli.failures import (
+    Exit,
+    FailedError,
+    InterruptedBySignal,
+    OutputClosedError,
+    printable,
+)
+from lab_storage._cli.interrupts import Interrupts
+from lab_storage._cli.log import Entry, logging_of_others, make_logger, object_of
+from lab_storage._cli.screen import Activity, Screen
+from lab_storage.exceptions import LabStorageError, OperationCancelledError, OperationTimeoutError
+from lab_storage.storage import LabStorage
+from lab_storage.timeout import Timeout
+
+__all__ = ["Call", "Session"]
+
+
+@attrs.frozen
+class Call:
+    """What a call of the library is made with.
+
+    Attributes
+    ----------
+    storage
+        The library.
+    timeout
+        What the call is given; a signal cancels it.
+    activity
+        Its bar.
+    """
+
+    storage: LabStorage
+    timeout: Timeout
+    activity: Activity
+
+
+class Session:
+    """One run of a command.
+
+    Entered, it answers signals; left by an error with ``debug``, it prints the traceback.
+
+    Parameters
+    ----------
+    timeout
+        How long a call may take.
+    kubeconfig, context
+        Which API server, as in `lab_storage._cli.cluster.connect`.
+    as_json, debug
+        How to say it, and how much.
+    """
+
+    def __init__(
+        self,
+        timeout: timedelta,
+        *,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        as_json: bool = False,
+        debug: bool = False,
+    ) -> None:
+        self.timeout = timeout
+        self.kubeconfig = kubeconfig
+        self.context = context
+        self.debug = debug
+        self.screen = Screen(as_json=as_json, bars=not debug)
+        self.interrupts = Interrupts()
+        # What is to be said on the standard error in the end, where no bar is any more.
+        self.remarks: list[str] = []
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Session:
+        self._entered.enter_context(logging_of_others(debug=self.debug))
+        self._entered.enter_context(self.interrupts)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._entered.close()
+        if self.debug and isinstance(error, FailedError):
+            traceback.print_exception(kind, error, trace, file=sys.stderr)
+        for text in self.remarks:
+            click.echo(f"lab-storage: {printable(text)}", err=True)
+        if isinstance(error, BrokenPipeError):
+            raise OutputClosedError from error
+        if isinstance(error, InterruptedBySignal):
+            raise FailedError(self.interrupts.exit_code, "interrupted") from None
+
+    @contextmanager
+    def call(
+        self,
+        operation: str,
+        user: str | None = None,
+        *,
+        total: int | None = None,
+        listener: Callable[[Activity, Entry], None] | None = None,
+        hint: str = "",
+        api_client: Any = None,
+    ) -> Iterator[Call]:
+        """Have a call of the library made in the body: `LabStorageError` is translated.
+
+        Parameters
+        ----------
+        operation
+            What is done, for messages.
+        user
+            Whose lab it is, for messages.
+        total
+            In how many steps, if that is known.
+        listener
+            Gets what the library logs.
+        hint
+            What to do if it was not done in time or is interrupted.
+        api_client
+            A client of another API server than the options say.
+
+        Raises
+        ------
+        FailedError
+            If there is no such API server, or what is done fails.
+        """
+        if api_client is None:
+            api_client = connect(self.kubeconfig, self.context)
+        host = api_client.configuration.host
+        timeout = Timeout(operation, self.timeout, user)
+        with (
+            api_client,
+            self.interrupts.cancelling(timeout),
+            self.screen.activity(operation, total) as activity,
+            LabStorage(api_client, self.logger(activity, listener)) as storage,
+        ):
+            try:
+                yield Call(storage, timeout, activity)
+            except OperationCancelledError as error:
+                text = f"{operation} was interrupted{hint}"
+                raise FailedError(self.interrupts.exit_code, text) from error
+            except OperationTimeoutError as error:
+                raise FailedError(Exit.TIMEOUT, f"{error} [{host}]{hint}") from error
+            except LabStorageError as error:
+                raise FailedError(Exit.REFUSED, f"{error} [{host}]") from error
+
+    def logger(
+        self, activity: Activity, listener: Callable[[Activity, Entry], None] | None = None
+    ) -> Any:
+        """Make a logger for the library: what it waits for is noted beside the bar."""
+
+        def listen(entry: Entry) -> None:
+            if "wait_seconds" in entry:
+                activity.note(f"{object_of(entry)}: {entry.get('reason')}")
+            elif listener is not None:
+                listener(activity, entry)
+
+        return make_logger(listen, debug=self.debug)

@@ -1,0 +1,365 @@
+"""What cannot work: one line that says what and where, no traceback, and an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from lab_storage._cli.program import run
+from lab_storage.testing import Answer, Silence
+
+from .program import EXAMPLE, Program
+
+if TYPE_CHECKING:
+    from lab_storage.testing import EmbeddedServer
+
+FILE = ("-f", str(EXAMPLE))
+LAB = EXAMPLE.read_text()
+
+
+def without(kind: str) -> str:
+    """The example without its objects of a kind."""
+    manifests = [each for each in yaml.safe_load_all(LAB) if each["kind"] != kind]
+    return yaml.safe_dump_all(manifests)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("a: b: c\n", ":1:5: no YAML: mapping values are not allowed here"),
+        ("kind: [", ":1:8: no YAML: expected the node content, but found '<stream end>'"),
+        ("a: !!python/name:os.system x", ":1:4: no YAML: could not determine a constructor"),
+        ("kind: Pod\nday: 2026-13-45\n", ": no YAML: month must be in 1..12"),
+        ("\x00", ": no YAML: unacceptable character #x0000"),
+        ("[" * 5000, ": no YAML: maximum recursion depth exceeded"),
+        ("", ": no Kubernetes manifest is in it"),
+        ("---\n---\n", ": no Kubernetes manifest is in it"),
+        ("- kind: Pod\n", ": document 1 is no Kubernetes manifest: it has no kind"),
+        (f"{LAB}---\nkindly: Pod\n", ": document 12 is no Kubernetes manifest"),
+        (without("Pod"), ": no pod is in it, and none is named by --pod"),
+        (without("ConfigMap"), ": no env config map is in it"),
+        (
+            LAB.replace("configMapRef", "secretRef"),
+            ": which env config map? Say --env-config-map: lab-env, lab-files, lab-nss",
+        ),
+        (
+            LAB.replace("kind: Service", "kind: Deployment"),
+            ': Deployment "lab": kind is none of a lab\'s',
+        ),
+        (
+            LAB.replace("readinessProbe:", "readynessProbe:"),
+            ': Pod "lab": spec.containers[0].readynessProbe',
+        ),
+        (
+            LAB.replace("name: lab-jovyan", "name: Lab_Jovyan", 1),
+            ": namespace is not a DNS label: 'Lab_Jovyan'",
+        ),
+        (
+            LAB.replace(
+                "kind: NetworkPolicy\nmetadata:\n", "kind: NetworkPolicy\nmetadata: 7\nx:\n"
+            ),
+            ": manifest 9 (NetworkPolicy): metadata takes a mapping, not an integer",
+        ),
+    ],
+)
+def test_a_file_that_is_no_lab_gets_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, what: str
+) -> None:
+    """It has the file, the place in it and what is wrong there; nothing is sent."""
+    path = tmp_path / "lab.yaml"
+    path.write_text(content)
+
+    code = run(["create", "-f", str(path), "--kubeconfig", "/does/not/exist"])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 2 == code
+    assert line.startswith(f"lab-storage: {path}{what}")
+
+
+def test_bytes_that_are_no_text_get_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A binary file is no YAML."""
+    path = tmp_path / "lab.yaml"
+    path.write_bytes(bytes(range(128, 256)))
+
+    code = run(["create", "-f", str(path)])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 2 == code
+    assert line.startswith(f"lab-storage: {path}: no YAML: unacceptable character")
+
+
+def test_a_file_that_cannot_be_read_gets_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has the words of the operating system."""
+    codes = [run(["create", "-f", str(path)]) for path in (tmp_path / "nothing", tmp_path)]
+
+    assert [2, 2] == codes
+    assert [
+        f"lab-storage: {tmp_path}/nothing: No such file or directory",
+        f"lab-storage: {tmp_path}: Is a directory",
+    ] == capsys.readouterr().err.splitlines()
+
+
+def test_no_value_of_a_secret_is_in_the_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with a Secret is told by its field."""
+    path = tmp_path / "lab.yaml"
+    path.write_text(
+        LAB.replace(".dockerconfigjson: eyJhdXRocyI6e319", ".dockerconfigjson: h!dden")
+    )
+
+    code = run(["create", "-f", str(path)])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 2 == code
+    assert 'Secret "pull-secret": data' in line
+    assert "h!dden" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["phase", "--frobnicate"], "No such option"),
+        (["phase", "--timeout", "soon", *FILE], "'soon' is no duration, such as 90, 2.5s, 5m"),
+        (["phase", "--timeout", "-1", *FILE], "'-1' is no duration"),
+        (["phase", "--timeout", "9" * 20 + "h", *FILE], "is longer than can be waited"),
+        (["create"], "which lab? Give its file by -f"),
+        (["create", *FILE, "--operation-id", ""], "--operation-id must not be empty"),
+        (["phase"], "which namespace? Say --namespace, or give its file by -f"),
+        (["phase", "-n", "lab-jovyan"], "which pod? Say --pod, or give its file by -f"),
+        (["phase", "-n", "lab-jovyan", "--pod", "A"], "pod is not a DNS subdomain name: 'A'"),
+        (["show", "-n", "lab-jovyan", "--pod", "lab"], "which env config map? Say"),
+        (["create", *FILE, "--pod", "other"], 'Pod "lab": metadata.name is not "other"'),
+        (["create", *FILE, "-n", "other"], 'Namespace "lab-jovyan": metadata.name is not "other"'),
+        (["delete-namespace"], "which namespace? Say --namespace"),
+    ],
+)
+def test_a_command_line_that_is_wrong_gets_a_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], what: str
+) -> None:
+    """It says what is wrong; usage is at hand by --help."""
+    code = run(arguments)
+
+    output, errors = capsys.readouterr()
+    assert (2, "") == (code, output)
+    assert 1 == len(errors.splitlines())
+    assert what in errors
+
+
+def test_without_a_command_the_program_explains_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """That is usage, of which nothing has been done."""
+    code = run([])
+
+    assert 2 == code
+    assert "delete-namespace" in capsys.readouterr().err
+
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def cluster_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The cluster in a kubeconfig."""
+    cluster: dict[str, Any] = config["clusters"][0]["cluster"]
+    return cluster
+
+
+FAILING = {
+    "apiVersion": "client.authentication.k8s.io/v1",
+    "command": "false",
+    "interactiveMode": "Never",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda config: config.pop("current-context"), "Expected key current-context"),
+        (lambda config: config.update(contexts=[]), "Expected object with name embedded"),
+        (lambda config: config.update(clusters=7), "cannot be used: "),
+        (
+            lambda config: cluster_of(config).update(
+                {"server": "https://127.0.0.1:1", "certificate-authority": "/no/such/file"}
+            ),
+            "File does not exist: /no/such/file",
+        ),
+        (
+            lambda config: cluster_of(config).update(
+                {"server": "https://127.0.0.1:1", "certificate-authority-data": "no!"}
+            ),
+            "cannot be used: ",
+        ),
+        (
+            lambda config: config["users"][0].update(user={"exec": FAILING}),
+            "exec: process returned",
+        ),
+    ],
+)
+def test_a_kubeconfig_that_is_none_gets_a_line(
+    kubeconfig: Path, capsys: pytest.CaptureFixture[str], change: Change, what: str
+) -> None:
+    """It has the file; a credentials program that fails is not passed over."""
+    config = json.loads(kubeconfig.read_text())
+    change(config)
+    kubeconfig.write_text(json.dumps(config))
+
+    code = run(["list", "--kubeconfig", str(kubeconfig), "--timeout", "5"])
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 2 == code
+    assert line.startswith(f"lab-storage: kubeconfig {kubeconfig}: ")
+    assert what in line
+
+
+def test_no_token_of_a_kubeconfig_is_in_the_line(
+    kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The client library names a part of the file by all that is in it."""
+    config = json.loads(kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": None, "password": "not-for-you"}
+    kubeconfig.write_text(json.dumps(config))
+
+    code = run(["list", "--kubeconfig", str(kubeconfig), "--debug"])
+
+    output, errors = capsys.readouterr()
+    assert (2, "") == (code, output)
+    assert "Invalid kube-config file" in errors
+    assert "not-for-you" not in errors
+
+
+@pytest.mark.parametrize("content", ["", "words", "[1, 2]", "a: b: c"])
+def test_a_file_that_is_no_kubeconfig_gets_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """Whatever the client library makes of it."""
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+
+    codes = [
+        run(["list", "--kubeconfig", str(path), *context])
+        for context in ((), ("--context", "any"))
+    ]
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [2, 2] == codes
+    assert 2 == len(lines)
+    assert all(line.startswith(f"lab-storage: kubeconfig {path}: ") for line in lines)
+
+
+def test_an_unknown_context_gets_a_line(
+    kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which there are."""
+    code = run(["list", "--kubeconfig", str(kubeconfig), "--context", "other"])
+
+    assert 2 == code
+    assert (
+        f'lab-storage: kubeconfig {kubeconfig}: no context "other" in it (there is embedded)\n'
+        == capsys.readouterr().err
+    )
+
+
+def test_without_any_cluster_the_program_says_where_it_looked(homeless: Program) -> None:
+    """Neither a kubeconfig nor a pod's ServiceAccount is there."""
+    done = homeless.run("list")
+
+    assert 2 == done.returncode
+    assert (
+        "lab-storage: kubeconfig ~/.kube/config: no such file; name one by --kubeconfig\n"
+        == done.stderr
+    )
+
+
+def test_a_pod_is_known_by_its_environment(homeless: Program) -> None:
+    """The line is then about the ServiceAccount, which this machine has not."""
+    environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    done = homeless.run("list", environment=environment)
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("lab-storage: ServiceAccount of this pod: ")
+    assert 1 == len(done.stderr.splitlines())
+
+
+def test_a_cluster_that_refuses_gets_a_line(program: Program, server: EmbeddedServer) -> None:
+    """It has what was done, the server's words, and which server."""
+    server.forbid(verb="get", resource="pods")
+
+    done = program.run("phase", *FILE)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert (
+        "lab-storage: Reading the phase: Pod lab-jovyan/lab (user jovyan): 403 Forbidden: "
+        'pods "lab" is forbidden: User "admin" cannot get resource "pods" in API group "" in '
+        f'the namespace "lab-jovyan" [{server.host}]\n' == done.stderr
+    )
+
+
+def test_a_cluster_that_is_broken_gets_a_line(program: Program, server: EmbeddedServer) -> None:
+    """Out of time, it says what the server last said."""
+    server.add_fault(Answer(503, "no leader"), times=None)
+
+    done = program.run("list", "--timeout", "1")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert 1 == len(done.stderr.splitlines())
+    assert "lab-storage: Listing the namespaces timed out after 1." in done.stderr
+    assert "no leader" in done.stderr
+    assert f"[{server.host}]" in done.stderr
+
+
+def test_a_cluster_that_does_not_answer_gets_a_line(
+    program: Program, server: EmbeddedServer
+) -> None:
+    """The exit code is that of a timeout."""
+    server.add_fault(Silence(), times=None)
+
+    done = program.run("list", "--timeout", "1")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert 1 == len(done.stderr.splitlines())
+    assert "no answer of" in done.stderr
+
+
+def test_a_cluster_that_is_not_there_gets_a_line(program: Program, server: EmbeddedServer) -> None:
+    """Refused connections are tried again until the timeout, which tells of them."""
+    server.close()
+
+    done = program.run("list", "--timeout", "1")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert 1 == len(done.stderr.splitlines())
+    assert "Connection refused" in done.stderr
+
+
+def test_a_host_without_an_address_gets_a_line(program: Program, kubeconfig: Path) -> None:
+    """The name is in it."""
+    config = json.loads(kubeconfig.read_text())
+    cluster_of(config)["server"] = "https://cluster.invalid"
+    kubeconfig.write_text(json.dumps(config))
+
+    done = program.run("list", "--timeout", "1")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert 1 == len(done.stderr.splitlines())
+    assert "[https://cluster.invalid]" in done.stderr
+
+
+def test_debug_shows_the_rest(homeless: Program) -> None:
+    """The traceback comes before the same line."""
+    plain = homeless.run("create", "-f", "nothing.yaml")
+    debug = homeless.run("create", "-f", "nothing.yaml", "--debug")
+
+    assert (2, 2) == (plain.returncode, debug.returncode)
+    assert "Traceback (most recent call last)" in debug.stderr
+    assert debug.stderr.endswith(plain.stderr)

@@ -1,0 +1,124 @@
+"""Which objects of a file are which: found, chosen, or asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab_storage import LabObjectNames
+from lab_storage._cli.failures import FailedError
+from lab_storage._cli.lab_file import LabFile, Named
+
+from .program import EXAMPLE
+
+Manifest = dict[str, Any]
+
+
+def manifest(kind: str, name: str, **others: Any) -> Manifest:
+    """A manifest; other arguments are its metadata."""
+    return {"kind": kind, "metadata": {"name": name, **others}}
+
+
+def lab(*more: Manifest, without: str = "") -> LabFile:
+    """A small lab: one of each, and more."""
+    objects = [
+        manifest("Namespace", "lab"),
+        manifest("ConfigMap", "env", namespace="lab"),
+        manifest("ResourceQuota", "quota", namespace="lab"),
+        manifest("Pod", "pod", namespace="lab"),
+    ]
+    return LabFile("lab.yaml", [each for each in objects if each["kind"] != without] + [*more])
+
+
+def test_the_example_says_it_all() -> None:
+    """Whose lab it is, too, by a label."""
+    named = Named(LabFile.read(str(EXAMPLE)))
+
+    assert LabObjectNames("jovyan", "lab-jovyan", "lab-env", "lab-quota", "lab") == named.resolve()
+
+
+def test_the_only_one_of_its_kind_is_it() -> None:
+    """Without a word of whose lab it is, the namespace stands for that."""
+    assert LabObjectNames("lab", "lab", "env", "quota", "pod") == Named(lab()).resolve()
+
+
+def test_options_go_before_the_file() -> None:
+    """All of them."""
+    named = Named(lab(), namespace="n", env_config_map="e", quota="q", pod="p", user="somebody")
+
+    assert LabObjectNames("somebody", "n", "e", "q", "p") == named.resolve()
+
+
+def test_of_several_config_maps_it_is_the_one_the_pod_takes_its_environment_from() -> None:
+    """What is mounted as files is not asked about."""
+    pod = manifest("Pod", "pod")
+    pod["spec"] = {"containers": [{"envFrom": [{"configMapRef": {"name": "second"}}]}]}
+    file = lab(manifest("ConfigMap", "second"), pod, without="Pod")
+
+    assert "second" == Named(file).resolve().env_config_map
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (
+            manifest("ConfigMap", "other"),
+            "lab.yaml: which env config map? Say --env-config-map: env, other",
+        ),
+        (manifest("Pod", "other"), "lab.yaml: which pod? Say --pod: pod, other"),
+        (manifest("ResourceQuota", "other"), "lab.yaml: which quota? Say --quota: quota, other"),
+        (manifest("Namespace", "other"), "lab.yaml: which namespace? Say --namespace: lab, other"),
+    ],
+)
+def test_what_could_be_several_is_asked_for(more: Manifest, text: str) -> None:
+    """With the option to say it by, and those there are."""
+    with pytest.raises(FailedError) as caught:
+        Named(lab(more)).resolve()
+
+    assert (2, text) == (caught.value.code, str(caught.value))
+
+
+def test_what_a_command_does_not_need_is_not_asked_for() -> None:
+    """A phase can be read of a pod whose config maps nobody can tell apart."""
+    file = lab(manifest("ConfigMap", "other"))
+
+    names = Named(file).resolve(("namespace", "pod"))
+
+    assert ("lab", "pod") == (names.namespace, names.pod)
+
+
+def test_a_lab_without_a_quota_needs_none() -> None:
+    """Any name will do: there is none of any."""
+    assert "pod" == Named(lab(without="ResourceQuota")).resolve().quota
+
+
+def test_the_namespace_is_known_by_its_objects_too() -> None:
+    """As in a file of somebody who made the namespace before."""
+    assert "lab" == Named(lab(without="Namespace")).resolve().namespace
+
+
+@pytest.mark.parametrize("key", ["user", "hub.jupyter.org/username", "observatory.example/user"])
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+def test_whose_lab_it_is_is_known_by_a_label_or_an_annotation(key: str, field: str) -> None:
+    """Spawners say it under a name of their own."""
+    pod = manifest("Pod", "pod", **{field: {key: "jovyan", "superuser": "root"}})
+
+    assert "jovyan" == Named(lab(pod, without="Pod")).resolve().username
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, 7, [], {"name": 7}, {"name": None, "labels": 7, "annotations": []}]
+)
+def test_manifests_of_any_shape_do_no_harm(metadata: object) -> None:
+    """What is wrong with them is for the library to say."""
+    odd: list[Manifest] = [
+        {"kind": kind, "metadata": metadata, "spec": spec}
+        for kind in ("Pod", "Namespace", "ConfigMap", "ResourceQuota", 7)
+        for spec in (None, 7, {"containers": 7}, {"containers": [7, {"envFrom": 7}]})
+    ]
+    file = lab(*odd, manifest("ConfigMap", "other"))
+
+    names = Named(file, env_config_map="env").resolve()
+
+    assert LabObjectNames("lab", "lab", "env", "quota", "pod") == names
