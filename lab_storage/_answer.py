@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -97,7 +97,7 @@ class Answer:
         """
         try:
             content = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             # Not chained: the parser's error holds the whole body, a Secret's too.
             content = None
         if not isinstance(content, dict):
@@ -189,29 +189,35 @@ def summary(answer: Answer, request: Request) -> str:
     return " ".join(word for word in words if word) + f": {message}"
 
 
-_NAME = r"[-a-z0-9.]+"
-_AMOUNTS = r"(?:[-\w./]+=[-\w.]+,?)+"
-# What a server says of a Secret without a word from inside it. It quotes a value
-# that it finds invalid, and parts of the manifest that it cannot read; so
-# anything else is withheld.
-_SAFE = re.compile(
-    rf"""secrets\ "{_NAME}"\ (?:already\ exists|not\ found)
-    | secrets(?:\ "{_NAME}")?\ is\ forbidden:\ (?:
-        User\ "[-\w.:@]+"\ cannot\ [a-z]+\ resource\ "secrets"\ in\ API\ group\ ""
-          (?:\ in\ the\ namespace\ "{_NAME}")?
-      | exceeded\ quota:\ {_NAME},\ requested:\ {_AMOUNTS},\ used:\ {_AMOUNTS},
-        \ limited:\ {_AMOUNTS}
-      | status\ unknown\ for\ quota:\ {_NAME},\ resources:\ [-\w./,]+
-      | unable\ to\ create\ new\ content\ in\ namespace\ {_NAME}\ because
-        \ it\ is\ being\ terminated
-      )
-    | namespaces\ "{_NAME}"\ not\ found
-    | Operation\ cannot\ be\ fulfilled\ on\ resourcequotas\ "{_NAME}":\ the\ object\ has\ been
-      \ modified;\ please\ apply\ your\ changes\ to\ the\ latest\ version\ and\ try\ again
-    | Unauthorized
-    """,
-    re.VERBOSE,
-)
+@lru_cache
+def _safe(name: str | None, namespace: str | None) -> re.Pattern[str]:
+    """What a server says of that Secret without a word from inside it.
+
+    It quotes a value that it finds invalid, and parts of the manifest that it cannot read;
+    so anything else is withheld. Of names, those count that were asked for.
+    """
+    this, here = re.escape(name or ""), re.escape(namespace or "")
+    quota = r"[-a-z0-9.]+"
+    amounts = r"(?:[-\w./]+=[-\w.]+,?)+"
+    return re.compile(
+        rf"""secrets\ "{this}"\ (?:already\ exists|not\ found)
+        | secrets(?:\ "{this}")?\ is\ forbidden:\ (?:
+            User\ "[-\w.:@]+"\ cannot\ [a-z]+\ resource\ "secrets"\ in\ API\ group\ ""
+              (?:\ in\ the\ namespace\ "{here}")?
+          | exceeded\ quota:\ {quota},\ requested:\ {amounts},\ used:\ {amounts},
+            \ limited:\ {amounts}
+          | status\ unknown\ for\ quota:\ {quota},\ resources:\ [-\w./,]+
+          | unable\ to\ create\ new\ content\ in\ namespace\ {here}\ because
+            \ it\ is\ being\ terminated
+          )
+        | namespaces\ "{here}"\ not\ found
+        | Operation\ cannot\ be\ fulfilled\ on\ resourcequotas\ "{quota}":\ the\ object\ has
+          \ been\ modified;\ please\ apply\ your\ changes\ to\ the\ latest\ version\ and
+          \ try\ again
+        | Unauthorized
+        """,
+        re.VERBOSE,
+    )
 
 
 # Of a Secret's answer, a reason that is none of Kubernetes' (k8s.io/apimachinery,
@@ -232,7 +238,8 @@ def safe_reason(answer: Answer, request: Request) -> str | None:
 
 def safe_message(answer: Answer, request: Request) -> str:
     """The server's message; of a Secret only where it shows nothing of its values."""
-    if request.kind is not SECRET or _SAFE.fullmatch(answer.message):
+    safe = _safe(request.name, request.namespace)
+    if request.kind is not SECRET or safe.fullmatch(answer.message):
         return answer.message
     try:
         phrase = HTTPStatus(answer.status).phrase

@@ -12,13 +12,16 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from http.client import HTTPException
+from json import JSONDecodeError
 from typing import Any
 
 import urllib3
 from kubernetes.client.exceptions import OpenApiException
 from kubernetes.config.config_exception import ConfigException
+from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
+from urllib3.util.url import parse_url
 
 from lab_storage import _wire
 from lab_storage._answer import JSON, Answer, Request, SilenceError, UnusableError, unusable
@@ -114,8 +117,10 @@ class Client:
                 try:
                     self._session = _Session(self._api_client)
                 except (OSError, ValueError) as error:
-                    # A certificate file that is not there or is none.
-                    raise unusable(f"TLS cannot be set up: {error}", request, operation) from error
+                    if _wire.foreign(error) is not None:
+                        raise
+                    # A certificate file that is not there or is none; a proxy's URL.
+                    raise unusable(f"cannot be set up: {error}", request, operation) from error
             return self._session
 
 
@@ -141,9 +146,11 @@ class _Session:
             self._manager = stand_in
         if self.is_ours:
             _prepare(self._manager)
+        self._host_pool: tuple[str, HTTPConnectionPool, str] | None = None
 
     def close(self) -> None:
         if self.is_ours:
+            self._host_pool = None
             # `clear` alone would leave it to the garbage collector to close them.
             pools = self._manager.pools
             for pool in [pools.get(key) for key in pools.keys()]:  # noqa: SIM118 - no iteration
@@ -155,7 +162,8 @@ class _Session:
         try:
             headers = self._headers(request)
         except (HTTPError, OpenApiException, ConfigException, OSError) as error:
-            if _wire.foreign(error) is not None:
+            # Of the hook's own errors, only this could be somebody's time limit.
+            if isinstance(error, TimeoutError) and _wire.foreign(error) is not None:
                 raise
             raise unusable(
                 f"the credentials could not be refreshed: {type(error).__name__}: {error}",
@@ -166,14 +174,32 @@ class _Session:
         guard.host = self._configuration.host
         seconds = min(operation.left(), IDLE_SECONDS)
         options: dict[str, Any] = {} if request.body is None else {"body": request.body}
-        return self._manager.request(
-            request.method,
-            self._configuration.host.rstrip("/") + request.url,
+        options.update(
             headers=headers,
             preload_content=False,
             timeout=urllib3.Timeout(connect=seconds, read=seconds),
-            **options,
         )
+        if type(self._manager) is not urllib3.PoolManager:
+            url = self._configuration.host.rstrip("/") + request.url
+            return self._manager.request(request.method, url, **options)
+        pool, prefix = self._pool()
+        return pool.urlopen(
+            request.method, prefix + request.url, redirect=False, assert_same_host=False, **options
+        )
+
+    def _pool(self) -> tuple[HTTPConnectionPool, str]:
+        """The connections to the host, and the prefix of its paths.
+
+        A `urllib3.PoolManager` takes the URL apart and looks for its pool at each request, which
+        is a fifth of what a small one costs. One that is a proxy's, or of a class
+        of the caller's, may do something else: it is asked each time.
+        """
+        host = self._configuration.host
+        known = self._host_pool
+        if known is None or known[0] != host:
+            prefix = (parse_url(host).path or "").rstrip("/")
+            self._host_pool = known = host, self._manager.connection_from_url(host), prefix
+        return known[1:]
 
     def _headers(self, request: Request) -> dict[str, str]:
         # As ApiClient puts them together, but that the media types are ours.
@@ -198,6 +224,10 @@ class _Session:
         return headers
 
 
+_UNUSABLE = HTTPError, HTTPException, OpenApiException, OSError, JSONDecodeError
+_NETWORK_ERRORS = *_UNUSABLE, ValueError
+
+
 class _Guard:
     """Bounds one exchange, and makes our errors of what is raised in it."""
 
@@ -205,7 +235,9 @@ class _Guard:
         operation.check()
         self.request = request
         self.operation = operation
-        self.exchange = _wire.Exchange(operation.timeout, idle_seconds)
+        self.exchange = _wire.Exchange(
+            operation.timeout, idle_seconds, confidential=request.kind is SECRET
+        )
         self.response: Any = None
         self.keep = False
         self.host = "the server"
@@ -225,9 +257,7 @@ class _Guard:
 
     def close(self, *, broken: bool) -> None:
         """Let go of the connection: of a broken exchange nobody may use it again."""
-        if broken:
-            self.exchange.cut()
-        self.exchange.close()
+        self.exchange.close(broken=broken)
         if broken and self.response is not None:
             self.response.close()
 
@@ -235,7 +265,7 @@ class _Guard:
         """Raise what ``error`` means; return if it is nothing of the network's."""
         if isinstance(error, LabStorageError):
             return
-        if not isinstance(error, (HTTPError, HTTPException, OSError, ValueError)):
+        if not isinstance(error, _NETWORK_ERRORS):
             return
         if self.is_ours:
             interruption = _wire.foreign(error)
@@ -243,21 +273,25 @@ class _Guard:
                 return
             if interruption is not None:
                 raise interruption
-        # Errors of HTTP quote what they could not read; a Secret's bytes among it.
-        secret = self.request.kind is SECRET
-        cause = None if secret else error
-        text = type(error).__name__ if secret else _describe(error)
         operation = self.operation
+        # Before there is an answer, only what is sent can be wrong.
+        wrong_request = self.response is None and not isinstance(error, _UNUSABLE)
+        # http.client shows a header that it refuses: a token may be in it. Errors of
+        # HTTP quote what they could not read: a Secret's bytes may be in that.
+        of_header = wrong_request and (
+            type(error) is ValueError or isinstance(error, UnicodeError)
+        )
+        secret = self.request.kind is SECRET
+        cause = None if secret or of_header else error
+        text = type(error).__name__ if secret else _describe(error)
         if operation.last is None and operation.timeout.expired:
             operation.last = f"no answer of {self.host} to {self.request}"
         over = operation.over()
         if over is not None:
             raise over from cause
-        if isinstance(error, ValueError) and not isinstance(error, (HTTPError, OSError)):
-            # http.client refuses a header, and shows it: a token may be in it.
+        if of_header:
             text = "a header of the request cannot be sent"
-            raise unusable(text, self.request, operation) from None
-        if _is_final(error):
+        if wrong_request or _is_final(error):
             raise unusable(text, self.request, operation) from cause
         silent = any(isinstance(found, _wire.IdleError) for found in _wire.chain(error))
         raise (SilenceError if silent else UnusableError)(text) from cause
@@ -295,7 +329,8 @@ class Stream:
             If the call is over.
         """
         del amt, decode_content
-        rest = b""
+        # Not one growing line: a large one in small segments would be copied at each.
+        parts: list[bytes] = []
         segments = self._segments()
         while True:
             try:
@@ -306,9 +341,12 @@ class Stream:
                 raise
             if segment is None:
                 break
-            *lines, rest = (rest + segment).split(b"\n")
-            for line in lines:
-                yield line + b"\n"
+            *ends, begun = segment.split(b"\n")
+            for end in ends:
+                line = b"".join((*parts, end, b"\n"))
+                parts.clear()
+                yield line
+            parts.append(begun)
         self._closed = True
         self._guard.close(broken=False)
 
@@ -367,6 +405,8 @@ def _is_final(error: BaseException) -> bool:
     for found in _wire.chain(error):
         if isinstance(found, ssl.SSLCertVerificationError):
             return True
-        if isinstance(found, ssl.SSLError) and "CERTIFICATE" in str(found.reason):
+        # Only what OpenSSL itself says has a reason.
+        reason = str(getattr(found, "reason", None))
+        if isinstance(found, ssl.SSLError) and "CERTIFICATE" in reason:
             return True
     return False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from lab_storage import _objects
-from lab_storage._answer import mapping_at
+from lab_storage._answer import Request, mapping_at
 from lab_storage._client import Client
 from lab_storage._decode import decode
 from lab_storage._kinds import (
     CONFIG_MAP,
     KINDS,
+    NAMESPACE,
     POD,
     RESOURCE_QUOTA,
     SERVICE_ACCOUNT,
@@ -20,6 +22,7 @@ from lab_storage._kinds import (
 from lab_storage._operation import Operation
 from lab_storage._watch import DELETED, LISTED, follow
 from lab_storage._workers import Workers
+from lab_storage.exceptions import KubernetesError
 from lab_storage.models import LabObjectNames, LabStateObjects
 
 _KIND_OF = {kind.name: kind for kind in KINDS}
@@ -45,14 +48,15 @@ def create(
         Who makes the objects, by `lab_storage._objects.manager_of`.
     """
     namespace, *others, pod = manifests
+    is_new = _objects.create(client, operation, NAMESPACE, namespace, manager) is not None
 
     def make(operation: Operation, manifest: Manifest) -> None:
         kind = _KIND_OF[manifest["kind"]]
-        _objects.create(client, operation, kind, manifest, manager)
+        # In a namespace that is new there is nothing yet.
+        _objects.create(client, operation, kind, manifest, manager, may_exist=not is_new)
         if kind is RESOURCE_QUOTA:
             _wait_for_quota(client, operation, manifest)
 
-    make(operation, namespace)
     # What waits for a controller comes first, so that it begins first.
     others.sort(key=lambda manifest: manifest["kind"] != RESOURCE_QUOTA.name)
     tasks = [partial(make, manifest=manifest) for manifest in others]
@@ -70,11 +74,13 @@ def _wait_for_service_account(client: Client, operation: Operation, pod: Manifes
     spec = pod.get("spec") or {}
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     namespace = pod["metadata"]["namespace"]
-    for change in follow(client, operation, _objects.named(SERVICE_ACCOUNT, namespace, name)):
-        if change.type not in (DELETED, LISTED):
-            operation.debug("ServiceAccount is there", SERVICE_ACCOUNT.name, namespace, name)
-            return
-        operation.last = f"ServiceAccount {namespace}/{name} does not exist yet"
+    _wait_until(
+        client,
+        operation,
+        _objects.named(SERVICE_ACCOUNT, namespace, name),
+        lambda _: True,
+        f"ServiceAccount {namespace}/{name} does not exist yet",
+    )
 
 
 def _wait_for_quota(client: Client, operation: Operation, quota: Manifest) -> None:
@@ -86,13 +92,44 @@ def _wait_for_quota(client: Client, operation: Operation, quota: Manifest) -> No
     metadata = quota["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
     limits = set((quota.get("spec") or {}).get("hard") or {})
-    for change in follow(client, operation, _objects.named(RESOURCE_QUOTA, namespace, name)):
-        known = set(mapping_at(change.object, "status", "hard"))
-        if change.type not in (DELETED, LISTED) and limits <= known:
-            operation.debug("Quota has its status", RESOURCE_QUOTA.name, namespace, name)
-            return
-        if change.type != LISTED:
-            operation.last = f"the status of ResourceQuota {namespace}/{name} is not known yet"
+    _wait_until(
+        client,
+        operation,
+        _objects.named(RESOURCE_QUOTA, namespace, name),
+        lambda found: limits <= set(mapping_at(found, "status", "hard")),
+        f"the status of ResourceQuota {namespace}/{name} is not known yet",
+    )
+
+
+def _wait_until(
+    client: Client,
+    operation: Operation,
+    request: Request,
+    is_ready: Callable[[Manifest], bool],
+    waits_for: str,
+) -> None:
+    """Block until there is an object that is ready, unless the server will not tell."""
+    # Its own, since what goes wrong with the objects that are made meanwhile is over
+    # when this is not.
+    operation = operation.part()
+    try:
+        for change in follow(client, operation, request):
+            if change.type not in (DELETED, LISTED) and is_ready(change.object):
+                break
+            operation.last = waits_for
+    except KubernetesError as error:
+        # Waiting spares the server pods that it has to refuse, and is not asked for. Who
+        # may create pods need not be allowed to watch this.
+        operation.log.debug(
+            "Object is not waited for",
+            user=operation.user,
+            kind=request.kind.name,
+            namespace=request.namespace,
+            name=request.name,
+            reason=str(error),
+        )
+    else:
+        operation.debug("Object is ready", request.kind.name, request.namespace, request.name)
 
 
 def read(

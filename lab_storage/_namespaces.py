@@ -58,7 +58,8 @@ def _names(content: dict[str, Any]) -> Iterator[str]:
     else:
         columns = [column.get("name") for column in mappings_at(content, "columnDefinitions")]
         place = columns.index("Name") if "Name" in columns else 0
-        names = [row["cells"][place] for row in mappings_at(content, "rows") if row.get("cells")]
+        cells = [row.get("cells") for row in mappings_at(content, "rows")]
+        names = [row[place] for row in cells if isinstance(row, list) and len(row) > place]
     return (name for name in names if isinstance(name, str))
 
 

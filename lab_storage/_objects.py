@@ -8,11 +8,19 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from lab_storage._answer import JSON, Answer, Request, mapping_at, mappings_at, refusal
+from lab_storage._answer import (
+    JSON,
+    Answer,
+    Request,
+    mapping_at,
+    mappings_at,
+    refusal,
+    summary,
+)
 from lab_storage._client import Client
-from lab_storage._kinds import Kind
+from lab_storage._kinds import CONFIG_MAP, RESOURCE_QUOTA, Kind
 from lab_storage._operation import Operation
-from lab_storage._retry import Backoff, TransientError, call
+from lab_storage._retry import Backoff, TransientError, call, tries
 from lab_storage._watch import DELETED, LISTED, follow
 
 # https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
@@ -20,6 +28,11 @@ from lab_storage._watch import DELETED, LISTED, follow
 _METADATA = f"application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,{JSON}"
 # A fieldManager has 128 characters at most.
 _MANAGER_PREFIX = "lab_storage-"
+# Kinds of which an object may have no field at all. The server gives each of the others one.
+_MAY_BE_EMPTY = CONFIG_MAP, RESOURCE_QUOTA
+_MANAGER_ANNOTATION = "lab-storage/manager"
+# An earlier try may be charged for and its object not stored yet: this often it is looked for.
+_LOOKS_AFTER_QUOTA = 3
 
 
 def manager_of(operation_id: str | None) -> str:
@@ -43,7 +56,7 @@ def is_missing(answer: Answer) -> bool:
 def _is_json(answer: Answer) -> bool:
     try:
         return isinstance(json.loads(answer.body), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -69,8 +82,16 @@ def create(
     kind: Kind,
     manifest: dict[str, Any],
     manager: str,
+    *,
+    may_exist: bool = False,
 ) -> dict[str, Any] | None:
     """Create an object, once, whatever happens to the answers.
+
+    Where an earlier try may have made it, that is looked at first, and not found out by
+    another POST: a quota is charged for each one, also for that of an object that turns out
+    to exist, and the charge stays until the quota's controller counts anew, which it does every
+    5 min (kube-controller-manager's ``--resource-quota-sync-period``). Blind tries would so use
+    up the quota of what is still to be made.
 
     Parameters
     ----------
@@ -81,6 +102,8 @@ def create(
     manager
         Who makes it, by `manager_of`: ``metadata.managedFields`` tells that
         of an object that exists.
+    may_exist
+        Whether an earlier attempt of this operation may have made it.
 
     Returns
     -------
@@ -96,7 +119,7 @@ def create(
     """
     metadata = manifest["metadata"]
     namespace, name = metadata.get("namespace"), metadata["name"]
-    body = json.dumps(manifest, allow_nan=False).encode()
+    body = json.dumps(_owned(kind, manifest, manager), allow_nan=False).encode()
     request = Request(
         "POST",
         kind,
@@ -106,25 +129,76 @@ def create(
         body=body,
         collection=True,
     )
+    post = tries(client, request, operation, is_race=is_passing, is_welcome=_may_be_ours)
+
+    def is_made(owners: set[str] | None) -> bool:
+        if owners is None or manager not in owners:
+            return False
+        operation.debug("Object was created before", kind.name, namespace, name)
+        return True
+
     backoff = Backoff(operation, request)
+    looks_left = _LOOKS_AFTER_QUOTA
     while True:
-        answer = call(client, request, operation, is_race=is_passing, is_welcome=_exists)
+        if may_exist and is_made(_owners(client, operation, kind, namespace, name)):
+            return None
+        try:
+            answer = post()
+        except TransientError as error:
+            backoff.pause(error)
+            may_exist = may_exist or error.may_be_done
+            continue
         if answer.is_success:
             operation.debug("Created object", kind.name, namespace, name)
             return answer.content
-        existing = _owners(client, operation, kind, namespace, name)
-        if existing is None:
-            # Gone again in between.
-            backoff.pause(TransientError(answer.message, answer.status))
-        elif manager in existing:
-            operation.debug("Object was created before", kind.name, namespace, name)
+        owners = _owners(client, operation, kind, namespace, name)
+        if is_made(owners):
             return None
-        else:
+        is_gone = owners is None and _exists(answer)
+        is_coming = owners is None and may_exist and looks_left > 0
+        if not is_gone and not is_coming:
             raise refusal(answer, request, operation)
+        looks_left -= 1
+        reason = operation.last = summary(answer, request)
+        backoff.pause(TransientError(reason, answer.status))
+
+
+def _owned(kind: Kind, manifest: dict[str, Any], manager: str) -> dict[str, Any]:
+    """The manifest, with a field that can be owned.
+
+    Who made an object is told by who owns its fields, and of an object without any, as
+    a config map without data, nobody would know
+    (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
+    Such an object gets an annotation.
+    """
+    metadata = manifest["metadata"]
+    content = [manifest.get(field) for field in ("data", "binaryData", "immutable", "spec")]
+    owned = ("labels", "annotations", "finalizers", "ownerReferences")
+    content += [metadata.get(field) for field in owned]
+    if kind not in _MAY_BE_EMPTY or any(_says_something(value) for value in content):
+        return manifest
+    annotations = {_MANAGER_ANNOTATION: manager}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _says_something(value: Any) -> bool:
+    """Whether the server keeps it: not what is null or empty, at any depth."""
+    if isinstance(value, dict):
+        return any(_says_something(item) for item in value.values())
+    return value is not None and value != []
 
 
 def _exists(answer: Answer) -> bool:
     return answer.status == 409 and answer.reason == "AlreadyExists"
+
+
+def _may_be_ours(answer: Answer) -> bool:
+    """Whether a creation was refused for what may be an earlier try's object.
+
+    The quota is looked at before the name: where it has room for one pod, the second
+    creation of that pod is not told that it exists.
+    """
+    return _exists(answer) or (answer.status == 403 and "exceeded quota" in answer.message)
 
 
 def is_passing(answer: Answer) -> bool:

@@ -33,23 +33,34 @@ class Operation:
         self.log = log
         self.user = timeout.user if timeout.user is not None else user
         self._whole = timeout
-        # Shared with the parts, so that a timeout of the whole tells their failures.
-        self._last: list[str] = []
+        self._parent: Operation | None = None
+        self._last: str | None = None
+        self._cause: BaseException | None = None
 
     @property
     def last(self) -> str | None:
-        """The last failure, or what is being waited for: a timeout tells it."""
-        return self._last[0] if self._last else None
+        """The last failure, or what is being waited for: a timeout tells it.
+
+        Of a part it is the part's own; of the whole it is that of any part, too.
+        """
+        return self._last
 
     @last.setter
     def last(self, text: str | None) -> None:
-        self._last[:] = [] if text is None else [text]
+        self.fail(text, None)
+
+    def fail(self, text: str | None, cause: BaseException | None) -> None:
+        """Note what went wrong, and the exception that is the cause of a timeout then."""
+        self._last, self._cause = text, cause
+        if self._parent is not None:
+            self._parent.fail(text, cause)
 
     def part(self) -> Operation:
         """The same operation, to be cancelled by itself."""
         part = Operation(self.timeout.partial(timedelta.max), self.log, self.user)
         part._whole = self._whole
-        part._last = self._last
+        part._parent = self
+        part._last, part._cause = self._last, self._cause
         return part
 
     def over(self) -> LabStorageError | None:
@@ -58,7 +69,9 @@ class Operation:
         if self.timeout.cancelled:
             return OperationCancelledError(name, self.user)
         if self.timeout.expired:
-            return OperationTimeoutError(name, self.user, self._whole.elapsed(), self.last)
+            error = OperationTimeoutError(name, self.user, self._whole.elapsed(), self.last)
+            error.__cause__ = self._cause
+            return error
         return None
 
     def check(self) -> None:

@@ -109,12 +109,16 @@ def waiting(pod: dict[str, Any]) -> Iterator[tuple[str | None, str, str | None]]
             and condition.get("status") == "False"
             and isinstance(reason, str)
         ):
-            yield None, reason, condition.get("message")
+            yield None, reason, _text(condition.get("message"))
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in mappings_at(pod, "status", field):
             state = mapping_at(container, "state", "waiting")
             if isinstance(state.get("reason"), str):
-                yield container.get("name"), state["reason"], state.get("message")
+                yield _text(container.get("name")), state["reason"], _text(state.get("message"))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def follow_events(
@@ -148,17 +152,20 @@ def follow_events(
         if change.type != ADDED and count <= counts.get(change.uid, 0):
             continue
         counts[change.uid] = count
-        message = event.get("message")
-        if isinstance(message, str) and message:
+        message = _text(event.get("message"))
+        if message is not None:
             yield message
+            # Time passes in the loop's body too, and more may have been read already.
+            operation.check()
 
 
 def _uid_of_first(client: Client, operation: Operation, namespace: str, name: str) -> str:
     """Block until there is a pod of that name."""
-    operation.last = f"there is no pod {namespace}/{name} yet"
     for change in follow(client, operation, _objects.named(POD, namespace, name)):
         if change.type == ADDED:
             return change.uid
+        if change.type == LISTED:
+            operation.last = f"there is no pod {namespace}/{name} yet"
     raise RuntimeError("a watch ends by its deadline, not by itself")
 
 
@@ -173,7 +180,7 @@ def _count(event: dict[str, Any]) -> int:
     return max((count for count in counts if isinstance(count, int)), default=1)
 
 
-def _when(event: dict[str, Any]) -> tuple[str, int]:
+def _when(event: dict[str, Any]) -> tuple[str, int, str]:
     """When an event first happened, and which was written first within a second.
 
     The newer events API has microseconds in ``eventTime``, the core API seconds in
@@ -188,4 +195,5 @@ def _when(event: dict[str, Any]) -> tuple[str, int]:
         or ""
     )
     version = str(metadata.get("resourceVersion") or "")
-    return str(time)[:19], int(version) if version.isdecimal() else 0
+    # Of two numbers the longer is the greater.
+    return str(time)[:19], len(version), version

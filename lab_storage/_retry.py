@@ -38,6 +38,7 @@ from lab_storage.exceptions import KubernetesError
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+_FOREVER = 10**18
 
 _jitter = tenacity.wait_random_exponential(
     multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS
@@ -60,6 +61,11 @@ class TransientError(Exception):
         self.reason = reason
         self.status = status
         self.not_before_seconds = not_before_seconds
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether the server may have done what it was asked, all the same."""
+        return self.status is None or self.status >= 500
 
 
 class _Pause(wait_base):
@@ -107,7 +113,9 @@ def retrying(operation: Operation, request: Request) -> tenacity.Retrying:
 
 
 class Backoff:
-    """The pauses of the policy for what is no single request: a watch that breaks.
+    """The pauses of the policy for what `call` cannot repeat by itself.
+
+    That is a watch that breaks, or a request that is not to be made again blindly.
 
     `pause` blocks for longer from time to time, until `reset`.
     """
@@ -153,7 +161,7 @@ class _Attempts:
                 _ = answer.content  # is it an answer at all?
                 return answer
         except UnusableError as error:
-            operation.last = str(error)
+            operation.fail(str(error), error.__cause__)
             raise TransientError(str(error)) from error
         if answer.status == 401 and not self.refreshed:
             self.refreshed = True
@@ -169,7 +177,8 @@ def judged(
     error = refusal(answer, request, operation)
     if answer.status != 429 and answer.status < 500 and not is_race(answer):
         return error
-    reason = operation.last = summary(answer, request)
+    reason = summary(answer, request)
+    operation.fail(reason, error)
     not_before_seconds = retry_after_seconds(answer)
     if not_before_seconds > operation.left():
         return error
@@ -218,6 +227,22 @@ def call(
     return answer
 
 
+def tries(
+    client: Client,
+    request: Request,
+    operation: Operation,
+    *,
+    is_race: Judge = never,
+    is_welcome: Judge = never,
+) -> Callable[[], Answer]:
+    """Make what makes a request once each time it is called, as `call` makes it.
+
+    For who has to look at something before the next try. Then it raises `TransientError` where
+    `call` would make that itself: `Backoff.pause` is the pause before it.
+    """
+    return _Attempts(client.send, client, request, operation, is_race, is_welcome)
+
+
 def open_stream(
     client: Client, request: Request, operation: Operation, *, is_welcome: Judge = never
 ) -> Answer | Stream:
@@ -251,7 +276,8 @@ def retry_after_seconds(answer: Answer) -> float:
     What cannot be read, or lies in the past, counts as not said.
     """
     stated = mapping_at(answer.details, "details").get("retryAfterSeconds")
-    from_status = float(stated) if isinstance(stated, int) and stated > 0 else 0.0
+    # A number too large for a float is past any deadline all the same.
+    from_status = float(min(stated, _FOREVER)) if type(stated) is int and stated > 0 else 0.0
     return max(from_status, _header_seconds(answer.headers.get("Retry-After")))
 
 

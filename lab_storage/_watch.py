@@ -17,7 +17,7 @@ from typing import Any, Final, TypeGuard
 import attrs
 from kubernetes import watch
 
-from lab_storage._answer import Answer, Request, SilenceError, UnusableError
+from lab_storage._answer import Answer, Request, SilenceError, UnusableError, mappings_at
 from lab_storage._client import IDLE_SECONDS, Client, Stream
 from lab_storage._operation import Operation
 from lab_storage._retry import Backoff, TransientError, call, judged, open_stream
@@ -198,7 +198,7 @@ class _Follower:
     def _list(self) -> Iterator[Change]:
         content = call(self._client, self._request, self._operation).content
         self._operation.last = self._waits_for
-        items = [item for item in list_of(content.get("items")) if _is_object(item)]
+        items = [item for item in mappings_at(content, "items") if _is_object(item)]
         if self._order is not None:
             items.sort(key=self._order)
         self._version = _version(content)
@@ -236,7 +236,7 @@ class _Follower:
         except UnusableError as error:
             if isinstance(error, SilenceError):
                 raise
-            self._operation.last = str(error)
+            self._operation.fail(str(error), error.__cause__)
             raise TransientError(str(error)) from error
         finally:
             stream.close()
@@ -387,16 +387,6 @@ def _is_object(content: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(content, dict) and isinstance(content.get("metadata"), dict)
 
 
-def list_of(value: Any) -> list[Any]:
-    """What should be a list: servers send null for an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def dict_of(value: Any) -> dict[str, Any]:
-    """What should be an object: servers send null for an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
 def _version(content: dict[str, Any]) -> str | None:
     metadata = content.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
@@ -452,23 +442,23 @@ class Interruptible(Generator[str, None, None]):
         operation: Operation,
         make: Callable[[Operation], Generator[str, None, None]],
     ) -> None:
-        self._operation = operation
         self._part = operation.part()
         self._inner = make(self._part)
 
     def send(self, value: None) -> str:
         """Wait for the next item. Ends, without an error, at a cancel or when closed."""
-        if self._part.timeout.cancelled:
-            self._inner.close()
-            raise StopIteration
-        try:
-            item = self._inner.send(value)
-        except OperationCancelledError:
-            raise StopIteration from None
-        if self._part.timeout.cancelled:
-            self._inner.close()
-            raise StopIteration
-        return item
+        if not self._is_cancelled():
+            try:
+                item = self._inner.send(value)
+            except OperationCancelledError:
+                raise StopIteration from None
+            if not self._is_cancelled():
+                return item
+        self._inner.close()
+        raise StopIteration
+
+    def _is_cancelled(self) -> bool:
+        return self._part.timeout.cancelled
 
     def throw(
         self,

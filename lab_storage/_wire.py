@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import http.client
 import ipaddress
 import os
 import queue
@@ -31,6 +32,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.wait import wait_for_write
 
 from lab_storage._fork import renew_after_fork
 from lab_storage.timeout import SLICE_SECONDS, Signal, Timeout
@@ -58,39 +60,71 @@ class Exchange:
 
     Guarantees that every operation of the sockets used in it ends by the
     deadline, after ``idle_seconds`` without a byte, or at a cancel, whichever
-    is first.
+    is first. Of one that is ``confidential``, nothing that comes in is logged.
     """
 
-    __slots__ = ("_lock", "_pid", "_sock", "_timeout", "idle_seconds")
+    __slots__ = (
+        "_former",
+        "_lock",
+        "_pid",
+        "_sock",
+        "_timeout",
+        "confidential",
+        "idle_seconds",
+    )
 
-    def __init__(self, timeout: Timeout, idle_seconds: float) -> None:
+    def __init__(
+        self, timeout: Timeout, idle_seconds: float, *, confidential: bool = False
+    ) -> None:
         self.idle_seconds = idle_seconds
+        self.confidential = confidential
         self._timeout = timeout
         self._pid = os.getpid()
-        self._sock: socket.socket | None = None
+        self._sock: Any = None
+        # The plain socket whose number that of the TLS layer gets.
+        self._former: Any = None
         # Reentrant: a signal handler may cancel in the middle of `detach`.
         self._lock = threading.RLock()
         timeout._add_waker(self, self.cut)
 
-    def close(self) -> None:
-        """Let go of the socket, which may be another's soon, and of the timeout."""
+    def close(self, *, broken: bool = False) -> None:
+        """Let go of the socket, which may be another's soon, and of the timeout.
+
+        One that is ``broken`` is closed: an exception that leaves a TLS handshake keeps
+        its socket, of which nobody else knows yet.
+        """
         self._timeout._remove_waker(self)
+        if broken:
+            self.cut()
+        sock, former = self._sock, self._former
         self.detach()
+        if broken and sock is not None:
+            if former is not None and (former.closed_itself or former.fileno() != -1):
+                # It has not given its number away. Closed by both, that could be another's.
+                try:
+                    sock.detach()
+                except AttributeError:
+                    pass  # gevent's, that has none yet either
+                sock = former
+            sock.close()
 
     def attach(self, sock: Any) -> None:
         """Make ``sock`` the one that a cancel shuts down."""
         sock = _bottom(sock)
         with self._lock:
-            self._sock = sock
-        sock.exchange = self
+            if self._sock is not sock:
+                if self._sock is not None:
+                    self._sock.exchange = None
+                self._former, self._sock = self._sock, sock
+            sock.exchange = self
         if self._timeout.cancelled:
             self.cut()
 
     def detach(self) -> None:
         """Leave the socket alone from now on."""
         with self._lock:
-            sock: Any = self._sock
-            self._sock = None
+            sock = self._sock
+            self._sock = self._former = None
             if sock is not None:
                 sock.exchange = None
 
@@ -106,8 +140,8 @@ class Exchange:
                     # Not SSLSocket.shutdown, which takes the TLS layer away under
                     # the thread that is reading.
                     socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-                except OSError:
-                    pass  # not connected, or closed by the other side
+                except (OSError, AttributeError):
+                    pass  # not connected, closed by the other side, or gevent's and not made yet
 
     def seconds(self) -> float:
         """What is left for the next operation.
@@ -142,18 +176,31 @@ def foreign(error: BaseException) -> BaseException | None:
 
     A time limit may well be a `TimeoutError` raised by a handler of SIGALRM.
     urllib3 takes it for the socket's and wraps it. It is told by where it comes
-    from: an `OSError` that starts in a function of neither the standard library,
-    nor urllib3, nor this package is not about our socket.
+    from: an error of a class, or raised in a function, of neither the standard
+    library, nor urllib3, nor this package is not about our socket. Nor is one without
+    arguments: ``PyThreadState_SetAsyncExc`` makes such.
     """
-    for found in chain(error):
-        origin = found.__traceback__
-        while origin is not None and origin.tb_next is not None:
-            origin = origin.tb_next
-        if origin is not None and isinstance(found, OSError):
-            module = str(origin.tb_frame.f_globals.get("__name__", ""))
-            if module.partition(".")[0] not in _NETWORK_MODULES:
-                return found
-    return None
+    return next((found for found in chain(error) if _is_foreign(found)), None)
+
+
+def _is_foreign(error: BaseException) -> bool:
+    trace = error.__traceback__
+    if not isinstance(error, (OSError, ValueError)):
+        return False  # nobody takes it for the network's
+    if trace is None or not _is_of_network(trace.tb_frame.f_globals.get("__name__")):
+        # It had left this package before the call began, in whose handling it was made.
+        return False
+    if type(error).__module__ != "builtins":
+        # urllib3 wraps it, and gives the wrapper the trace of what is in it.
+        return not _is_of_network(type(error).__module__)
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    from_elsewhere = not _is_of_network(trace.tb_frame.f_globals.get("__name__"))
+    return from_elsewhere or (isinstance(error, OSError) and not error.args)
+
+
+def _is_of_network(module: object) -> bool:
+    return str(module).partition(".")[0] in _NETWORK_MODULES
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -167,8 +214,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 _NETWORK_MODULES = {
-    "contextlib", "gevent", "http", "io", "lab_storage", "selectors", "socket", "socks", "ssl",
-    "urllib3",
+    "_socket", "_ssl", "contextlib", "encodings", "eventlet", "gevent", "http", "idna", "io",
+    "json", "kubernetes", "lab_storage", "selectors", "socket", "socks", "ssl", "urllib3",
 }  # fmt: skip
 
 
@@ -193,6 +240,8 @@ def _socket_classes() -> (  # noqa: C901 - one class body twice, each method sho
         """What is the same for plain and TLS sockets."""
 
         exchange: Exchange | None = None
+        # And not only what was left after its number was given away.
+        closed_itself = False
 
         def set_timeout(self, seconds: float | None) -> None:
             super().settimeout(seconds)  # type: ignore[misc]
@@ -236,6 +285,8 @@ def _socket_classes() -> (  # noqa: C901 - one class body twice, each method sho
         def _real_close(self, *arguments: Any) -> None:
             if self.exchange is not None:
                 self.exchange.detach()
+            if self.fileno() != -1:  # type: ignore[attr-defined]
+                self.closed_itself = True
             super()._real_close(*arguments)  # type: ignore[misc]
 
     class PlainSocket(Deadline, socket.socket):
@@ -244,14 +295,32 @@ def _socket_classes() -> (  # noqa: C901 - one class body twice, each method sho
     class TLSSocket(Deadline, ssl.SSLSocket):
         """A TLS socket: `ssl.SSLContext.sslsocket_class`."""
 
-        def do_handshake(self, *arguments: Any) -> None:
+        def __new__(cls, *_arguments: Any, **_options: Any) -> TLSSocket:
+            # Without the arguments, which gevent's class refuses and the other ignores.
+            self = super().__new__(cls)
+            # As socket.__init__ does: it can be closed from now on. `_sock` is gevent's.
+            self._io_refs, self._closed = 0, False  # type: ignore[attr-defined]
+            self._sock = None  # type: ignore[attr-defined]
             exchange = current.get()
             if exchange is not None:
-                # The plain socket of the connection gave its number to this one.
+                # Before the plain socket of the connection gives its number to this
+                # one: whatever happens then, somebody knows what to close.
                 exchange.attach(self)
-                exchange.bound(self, super().do_handshake, *arguments)
+            return self
+
+        def _wait(self, *arguments: Any, **options: Any) -> None:
+            # gevent's, which bounds each wait for a part of a TLS record, and not the
+            # operation: a record that drips would never end.
+            if self.exchange is not None:
+                self.set_timeout(min(self.exchange.seconds(), SLICE_SECONDS))
+            super()._wait(*arguments, **options)  # type: ignore[misc]
+
+        def do_handshake(self, *arguments: Any) -> None:
+            handshake = super().do_handshake
+            if self.exchange is not None:
+                self.exchange.bound(self, handshake, *arguments)
             else:
-                super().do_handshake(*arguments)
+                handshake(*arguments)
 
     return PlainSocket, TLSSocket
 
@@ -292,9 +361,8 @@ def _connect(
                 sock.setsockopt(*option)
             if source_address:
                 sock.bind(source_address)
-            sock.set_timeout(seconds)
             exchange.attach(sock)
-            sock.connect(address)
+            _await_connection(sock, address, exchange, seconds)
         except OSError as error:
             exchange.detach()
             sock.close()
@@ -310,13 +378,39 @@ def _connect(
     raise failure or OSError(f"{host} has no address")
 
 
+def _await_connection(sock: Any, address: Any, exchange: Exchange, seconds: float) -> None:
+    """Connect in slices: `socket.connect` is not to be repeated after a timeout."""
+    until = monotonic() + seconds
+    sock.set_timeout(min(seconds, SLICE_SECONDS))
+    try:
+        sock.connect(address)
+    except TimeoutError as error:
+        if foreign(error) is not None:
+            raise
+    else:
+        return
+    while not wait_for_write(sock, min(exchange.seconds(), SLICE_SECONDS)):
+        if monotonic() >= until:
+            raise TimeoutError(f"no connection in {seconds:g} s")
+    exchange.seconds()
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
 def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
     host = host.strip("[]")
+    if not _is_address(host):
+        return _resolver.look_up(host, port, exchange)
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+
+
+def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return _resolver.look_up(host, port, exchange)
-    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+        return False
+    return True
 
 
 class Resolver:
@@ -344,10 +438,15 @@ class Resolver:
         with self._lock:
             self._questions.put((host, port, exchange, answer, signal))
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="lab_storage-resolver", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # The system gives no more threads just now.
+                    raise socket.gaierror(socket.EAI_AGAIN, str(error)) from error
+                self._thread = thread
         exchange._timeout._wait(signal, exchange.idle_seconds)
         if not answer:
             exchange.seconds()
@@ -385,9 +484,23 @@ class Resolver:
 _resolver = Resolver()
 
 
+class _Response(http.client.HTTPResponse):
+    """An answer whose headers are not logged, where that might tell what is in it."""
+
+    def begin(self) -> None:
+        super().begin()
+        exchange = current.get()
+        if exchange is None or not exchange.confidential:
+            return
+        # urllib3 logs what it takes for no header, as part of a body would be.
+        if self.headers.defects or self.headers.get_payload():
+            raise http.client.HTTPException("the headers cannot be read")
+
+
 class _Connection(HTTPConnection):
     """A connection whose sockets keep the deadline of the exchange they serve."""
 
+    response_class = _Response
     last_used = 0.0
 
     def _new_conn(self) -> socket.socket:
@@ -424,41 +537,51 @@ class _TLSConnection(_Connection, HTTPSConnection):
     """The same over TLS."""
 
 
-class _Idle(queue.LifoQueue[Any]):
+class _Idle:
     """The connections that are not in use: as many as there ever were at once.
 
     urllib3's own bound would have a connection thrown away, with a warning, for
     each thread above it. Those that are not used for `KEEP_SECONDS` go.
+
+    It has what a pool needs of a `queue.LifoQueue`, and no lock. The one of a queue stays
+    locked for ever where an exception of a signal handler comes between its being taken and
+    the ``with``; here each step is a single one.
     """
 
     def __init__(self, maxsize: int = 0) -> None:
         del maxsize
-        super().__init__(0)
-        renew_after_fork(self)
+        self._idle: collections.deque[Any] = collections.deque()
 
-    def after_fork(self) -> None:
-        """A thread of the parent may have held the lock; the connections are dropped."""
-        self.mutex = threading.Lock()
-        self.not_empty = threading.Condition(self.mutex)
-
-    def _init(self, maxsize: int) -> None:
-        del maxsize
-        self.queue: Any = collections.deque()
-
-    def _put(self, item: Any) -> None:
-        # None is "make one" to HTTPConnectionPool, which an empty queue says too.
+    def put(self, item: Any, block: bool = True) -> None:
+        """Keep a connection. None is "make one" to a pool, which an empty queue says too."""
+        del block
         if item is None:
             return
         item.last_used = monotonic()
-        self.queue.append(item)
-        while self.queue[0].last_used < item.last_used - KEEP_SECONDS:
-            self.queue.popleft().close()
+        self._idle.append(item)
+        try:
+            while self._idle[0].last_used < item.last_used - KEEP_SECONDS:
+                self._idle.popleft().close()
+        except IndexError:
+            pass  # others have taken them all
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Give the connection that was in use last."""
+        del block, timeout
+        try:
+            item = self._idle.pop()
+        except IndexError:
+            raise queue.Empty from None
+        if item.last_used < monotonic() - KEEP_SECONDS:
+            # Something on the way may have forgotten it. It opens itself anew.
+            item.close()
+        return item
 
 
 class _DeadlinePool:
     """What is the same for plain and TLS pools."""
 
-    QueueCls = _Idle
+    QueueCls: Any = _Idle
 
     def _put_conn(self, conn: Any) -> None:
         # Before another thread can have it.

@@ -37,7 +37,9 @@ class Workers:
 
     def after_fork(self) -> None:
         """The workers of the parent are not here, and hold nothing."""
-        self._free = threading.Semaphore(self._most)
+        # Taken and given back in single steps, which no exception of a signal handler
+        # can come between.
+        self._free = deque([True] * self._most)
 
     def run(self, operation: Operation, tasks: Sequence[Callable[[Operation], T]]) -> list[T]:
         """Do all tasks, and give what they return, in order. Blocks.
@@ -58,7 +60,7 @@ class _Batch:
         self,
         operation: Operation,
         tasks: Sequence[Callable[[Operation], Any]],
-        free: threading.Semaphore,
+        free: deque[bool],
     ) -> None:
         self._operation = operation
         self._part = operation.part()
@@ -69,10 +71,12 @@ class _Batch:
         self._helpers = 0
         self._lock = threading.Lock()
         self._all_gone = Signal()
+        # Set at a cancel too, which is not their end.
+        self._wake = Signal()
 
     def run(self) -> list[Any]:
-        self._start_helpers(len(self._todo) - 1)
         try:
+            self._start_helpers(len(self._todo) - 1)
             self._work(LabStorageError)
             self._wait()
         except BaseException:
@@ -87,35 +91,58 @@ class _Batch:
         # One for this method, so that the first helper's end is not taken for the last's.
         self._helpers = 1
         for _ in range(wanted):
-            if not self._free.acquire(blocking=False):
-                break
-            self._helpers += 1
-            # A copy each: what structlog has bound in the caller counts in them too.
-            run = contextvars.copy_context().run
-            thread = threading.Thread(
-                target=run, args=(self._help,), name="lab_storage-worker", daemon=True
-            )
+            place: list[bool] = []
             try:
+                if not self._take(place):
+                    break
+                # A copy each: what structlog has bound in the caller counts in them too.
+                run = contextvars.copy_context().run
+                thread = threading.Thread(
+                    target=run, args=(self._help, place), name="lab_storage-worker", daemon=True
+                )
+                with self._lock:
+                    self._helpers += 1
                 thread.start()
             except RuntimeError:
                 # The system gives no more threads: those that are there will do.
-                self._free.release()
+                self._give_back(place)
                 self._leave()
                 break
+            except BaseException as error:
+                # Somebody threw it into this thread. The other may run, or may not.
+                self._give_back(place)
+                if isinstance(error, KeyError) and error.__context__ is not None:
+                    # Thread.start hides it, where the other runs, behind an error of its own.
+                    raise error.__context__ from None
+                raise
         self._leave()
 
-    def _help(self) -> None:
+    def _help(self, place: list[bool]) -> None:
         try:
             self._work(BaseException)
         finally:
-            self._free.release()
+            self._give_back(place)
             self._leave()
+
+    def _take(self, place: list[bool]) -> bool:
+        try:
+            place.append(self._free.pop())
+        except IndexError:
+            return False
+        return True
+
+    def _give_back(self, place: list[bool]) -> None:
+        try:
+            self._free.append(place.pop())
+        except IndexError:
+            pass  # done before
 
     def _leave(self) -> None:
         with self._lock:
             self._helpers -= 1
             if self._helpers == 0:
                 self._all_gone.set()
+                self._wake.set()
 
     def _work(self, kept: type[BaseException]) -> None:
         """Do what is still to do; errors of the kind ``kept`` are kept for the caller."""
@@ -136,10 +163,6 @@ class _Batch:
 
     def _wait(self) -> None:
         timeout = self._operation.timeout
-        while not self._all_gone.wait(0):
-            if self._operation.over() is not None:
-                self._all_gone.wait(GRACE_SECONDS)
-                if not self._errors:
-                    self._operation.check()
-                return
-            timeout._wait(self._all_gone, timeout._left())
+        timeout._wait(self._wake, timeout._left())
+        if not self._all_gone.wait(GRACE_SECONDS) and not self._errors:
+            self._operation.check()
