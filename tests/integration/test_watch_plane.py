@@ -1,0 +1,302 @@
+"""Watches on a real API server: what they do when it forgets, dies, or has a lot to say."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import structlog
+from kubernetes import client
+
+from lab_storage import (
+    FAIL_FAST,
+    LabObjectNames,
+    LabStorage,
+    OperationTimeoutError,
+    PodPhase,
+    PodStartError,
+    Timeout,
+    _watch,
+)
+from tests.labs import timeout_of
+from tests.plane.kubelet_behaviours import START
+from tests.plane.programs import NODE
+from tests.plane.remote import Cluster
+
+WATCHES = 50
+CROWD = 500
+PATIENCE_SECONDS = 90.0
+#: How a pod starts, and what a wait for it says.
+STORIES: dict[str, PodPhase | str] = {
+    "run": PodPhase.RUNNING,
+    "succeed": PodPhase.SUCCEEDED,
+    "fail": PodPhase.FAILED,
+    "config-error": "CreateContainerConfigError",
+}
+
+Outcome = PodPhase | str | None
+
+
+class Streams:
+    """Counts the watches that the server has begun to answer."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._opened = threading.Semaphore(0)
+        open_stream = _watch.open_stream
+
+        def count(*arguments: Any, **options: Any) -> Any:
+            opened = open_stream(*arguments, **options)
+            self._opened.release()
+            return opened
+
+        patch.setattr(_watch, "open_stream", count)
+
+    def wait_for(self, count: int) -> None:
+        """Block until so many more are open."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        for number in range(count):
+            assert self._opened.acquire(timeout=until - time.monotonic()), f"only {number}"
+
+
+class Namespace:
+    """A namespace of one test, and what is done in it behind the storage's back."""
+
+    def __init__(self, core: client.CoreV1Api, name: str) -> None:
+        self.core = core
+        self.name = name
+
+    def create_pod(self, name: str, story: str = "pending") -> None:
+        """Create a pod that fares as the story says.
+
+        It is bound to its node from the start. kube-scheduler, which has a pod bound, ends itself
+        when it finds another in that pod's place that is not, after it could not listen.
+        """
+        manifest = {
+            "metadata": {"name": name, "annotations": {START: story}},
+            "spec": {
+                "containers": [{"name": "notebook", "image": "notebook:1"}],
+                "nodeName": NODE,
+                "terminationGracePeriodSeconds": 1,
+            },
+        }
+        self.core.create_namespaced_pod(self.name, manifest)
+
+    def start_pod(self, name: str) -> None:
+        """Have it run, as its kubelet would say."""
+        self.core.patch_namespaced_pod_status(name, self.name, {"status": {"phase": "Running"}})
+
+    def delete_pod(self, name: str) -> None:
+        """Have it gone at once."""
+        self.core.delete_namespaced_pod(name, self.name, grace_period_seconds=0)
+
+    def create_event(self, pod: str, message: str) -> None:
+        """Say something about a pod."""
+        uid = self.core.read_namespaced_pod(pod, self.name).metadata.uid
+        involved = {"kind": "Pod", "namespace": self.name, "name": pod, "uid": uid}
+        manifest = {
+            "metadata": {"name": f"{pod}.{secrets.token_hex(8)}"},
+            "involvedObject": involved,
+            "message": message,
+        }
+        self.core.create_namespaced_event(self.name, manifest)
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
+    """Counts streams."""
+    return Streams(monkeypatch)
+
+
+@pytest.fixture
+def storage(control_plane: Cluster) -> Iterator[LabStorage]:
+    """A storage of the administrator, who is let in while the server still learns its roles."""
+    with (
+        control_plane.api_client() as api_client,
+        LabStorage(api_client, structlog.get_logger()) as storage,
+    ):
+        yield storage
+
+
+@pytest.fixture
+def namespace(control_plane: Cluster) -> Iterator[Namespace]:
+    """A namespace in which pods may be created."""
+    name = f"watch-{secrets.token_hex(4)}"
+    with control_plane.api_client() as admin:
+        core = client.CoreV1Api(admin)
+        core.create_namespace({"metadata": {"name": name}})
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not core.list_namespaced_service_account(name).items:
+            assert time.monotonic() < until, "no ServiceAccount"
+            time.sleep(0.05)
+        yield Namespace(core, name)
+        # A test may have deleted it.
+        with contextlib.suppress(client.ApiException):
+            core.delete_namespace(name)
+
+
+def wait(
+    storage: LabStorage, namespace: Namespace, name: str, timeout: Timeout | None = None
+) -> Outcome:
+    """Wait for a pod's start; the reason, where it cannot start."""
+    timeout = timeout or timeout_of(PATIENCE_SECONDS)
+    try:
+        return storage.wait_for_pod_start(name, namespace.name, timeout, fail_fast=FAIL_FAST)
+    except PodStartError as error:
+        return error.reason
+
+
+def outcomes(waits: dict[str, Future[Outcome]]) -> dict[str, Outcome]:
+    """Give what each wait came to."""
+    return {name: future.result() for name, future in waits.items()}
+
+
+@contextlib.contextmanager
+def waiting(
+    storage: LabStorage, namespace: Namespace, names: list[str]
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """Wait for the start of each pod in a thread of its own."""
+    timeout = timeout_of(PATIENCE_SECONDS)
+    with ThreadPoolExecutor(len(names)) as threads:
+        try:
+            yield {name: threads.submit(wait, storage, namespace, name, timeout) for name in names}
+        finally:
+            timeout.cancel()
+
+
+@pytest.mark.parametrize("disaster", ["compaction", "death"])
+def test_waits_tell_the_truth_after(
+    control_plane: Cluster,
+    storage: LabStorage,
+    namespace: Namespace,
+    streams: Streams,
+    disaster: str,
+) -> None:
+    """Fifty waits outlive the server's death, and that of all versions that they know.
+
+    What happens before they are back, to each pod something else, is what they come to. The
+    events of one pod are told once, those that came meanwhile too.
+    """
+    names = [f"lab-{number:02}" for number in range(WATCHES)]
+    for name in names:
+        namespace.create_pod(name)
+    namespace.create_event("lab-00", "before")
+    told: list[str] = []
+
+    def listen() -> None:
+        timeout = timeout_of(PATIENCE_SECONDS)
+        for message in storage.watch_pod_events("lab-00", namespace.name, timeout):
+            told.append(message)
+            if message == "after":
+                timeout.cancel()
+
+    with waiting(storage, namespace, names) as waits, ThreadPoolExecutor(1) as listener:
+        listened = listener.submit(listen)
+        streams.wait_for(WATCHES + 1)
+        if disaster == "compaction":
+            control_plane.expire_versions()
+        else:
+            control_plane.kill_apiserver()
+            control_plane.start_apiserver()
+        expected: dict[str, Outcome] = {}
+        for number, name in enumerate(names):
+            if number % 3 == 0:
+                namespace.start_pod(name)
+                expected[name] = PodPhase.RUNNING
+            else:
+                namespace.delete_pod(name)
+                expected[name] = None
+            if number % 3 == 2:
+                namespace.create_pod(name, "run")
+        namespace.create_event("lab-00", "after")
+        assert expected == outcomes(waits)
+        listened.result()
+    assert 1 == told.count("before")
+    assert "after" == told[-1]
+    assert len(set(told)) == len(told)
+
+
+def test_compacted_etcd_is_not_noticed_under_open_watches(
+    control_plane: Cluster, storage: LabStorage, namespace: Namespace, streams: Streams
+) -> None:
+    """What is only compacted is still in the server's own cache; nothing is lost either."""
+    names = [f"lab-{number:02}" for number in range(10)]
+    for name in names:
+        namespace.create_pod(name)
+    with waiting(storage, namespace, names) as waits:
+        streams.wait_for(len(names))
+        control_plane.compact()
+        for name in names:
+            namespace.start_pod(name)
+        assert dict.fromkeys(names, PodPhase.RUNNING) == outcomes(waits)
+
+
+def test_pod_on_a_dead_node_is_named_by_the_timeout(
+    control_plane: Cluster, storage: LabStorage, namespace: Namespace
+) -> None:
+    """Nobody but its kubelet can say that a pod has ended."""
+    namespace.create_pod("lab", "run")
+    assert PodPhase.RUNNING == wait(storage, namespace, "lab")
+    names = LabObjectNames("jovyan", namespace.name, "lab-env", "lab-quota", "lab")
+    with control_plane.pause_kubelet():
+        with pytest.raises(OperationTimeoutError) as caught:
+            storage.delete_pod(names, timeout_of(2))
+        assert "node lab-node has not confirmed that the pod ended; it may be dead" == (
+            caught.value.last
+        )
+    storage.delete_pod(names, timeout_of(PATIENCE_SECONDS))
+    assert storage.read_pod_phase(names, timeout_of(10)) is None
+
+
+def test_finalizer_that_keeps_a_namespace_is_named_by_the_timeout(
+    storage: LabStorage, namespace: Namespace
+) -> None:
+    """The conditions of the namespace say what is in the way, and nobody takes it out of it."""
+    finalizers = ["lab-storage.test/keep"]
+    metadata = {"name": "kept", "finalizers": finalizers}
+    namespace.core.create_namespaced_config_map(namespace.name, {"metadata": metadata})
+
+    def text_of_timeout(seconds: float) -> str:
+        with pytest.raises(OperationTimeoutError) as caught:
+            storage.delete_namespace(namespace.name, timeout_of(seconds))
+        return str(caught.value)
+
+    try:
+        text = text_of_timeout(0.5)
+        assert "the namespace is Terminating" in text
+        # What it has met, the controller says when it has tried.
+        until = time.monotonic() + PATIENCE_SECONDS
+        while "NamespaceFinalizersRemaining" not in text and time.monotonic() < until:
+            text = text_of_timeout(2)
+        assert "NamespaceContentRemaining: Some resources are remaining: configmaps." in text
+        assert "NamespaceFinalizersRemaining" in text
+        assert finalizers[0] in text
+        kept = namespace.core.read_namespaced_config_map("kept", namespace.name)
+        assert finalizers == kept.metadata.finalizers
+    finally:
+        namespace.core.patch_namespaced_config_map(
+            "kept", namespace.name, {"metadata": {"finalizers": None}}
+        )
+    storage.delete_namespace(namespace.name, timeout_of(PATIENCE_SECONDS))
+    assert [] == storage.list_namespaces(namespace.name, timeout_of(10))
+
+
+def test_five_hundred_pods_start_at_once(
+    control_plane: Cluster, storage: LabStorage, namespace: Namespace, streams: Streams
+) -> None:
+    """Each of five hundred waits tells the truth of its pod, in good time."""
+    stories = list(STORIES)
+    pods = {f"lab-{number:03}": stories[number % len(stories)] for number in range(CROWD)}
+    with contextlib.ExitStack() as pause:
+        pause.enter_context(control_plane.pause_kubelet())
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(namespace.create_pod, pods, pods.values()))
+        with waiting(storage, namespace, list(pods)) as waits:
+            streams.wait_for(CROWD)
+            pause.close()
+            assert {name: STORIES[story] for name, story in pods.items()} == outcomes(waits)
