@@ -1,0 +1,325 @@
+"""What can be done to objects: create, read, delete, patch, with admission."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from . import deletion
+from . import quota as quota_rules
+from .admission import admit_pod, admit_to_namespace
+from .decoding import decode
+from .defaults import Defaults, complete_status
+from .errors import (
+    APIError,
+    already_exists,
+    bad_request,
+    invalid,
+    invalid_value,
+    modified,
+    not_found,
+    not_implemented,
+    version_too_large,
+)
+from .metadata import new_uid, owned, random_suffix, timestamp, touched
+from .patches import patched
+from .resources import (
+    CLAIMS,
+    EVENTS,
+    NAMESPACES,
+    PODS,
+    POLICIES,
+    QUOTAS,
+    SECRETS,
+    SERVICES,
+    is_going,
+    name_of,
+    namespace_of,
+)
+from .validation import validate
+
+if TYPE_CHECKING:
+    from .deletion import DeleteOptions
+    from .resources import Object, Resource
+    from .store import Store
+
+# What the server makes itself, whatever a manifest says.
+_SYSTEM_FIELDS = (
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "selfLink",
+    "uid",
+)
+_OTHER_NAMESPACE = (
+    "the namespace of the provided object does not match the namespace sent on the request"
+)
+# What of these specs may be changed is a science of its own.
+_FIXED_SPECS = (PODS, CLAIMS, SERVICES)
+
+
+class Objects:
+    """The verbs of the API over a `Store`.
+
+    Each is one step: it holds the store's lock from its first look to its last
+    write.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._defaults = Defaults()
+
+    def create(
+        self, resource: Resource, namespace: str | None, body: Any, manager: str
+    ) -> tuple[Object, list[str]]:
+        """Make an object, and give it with the warnings of its decoding.
+
+        The order of the checks is the server's: type, namespace, ServiceAccount,
+        fields, quota, and at last whether the name is free. A pod that is there
+        already is therefore refused by a full quota before it is a conflict.
+
+        Raises
+        ------
+        APIError
+            400, 403, 404, 409 or 422.
+        """
+        obj, warnings = _new(resource, namespace, body)
+        version_given = obj["metadata"].pop("resourceVersion", "")
+        with self.store.lock:
+            if namespace is not None:
+                admit_to_namespace(self.store, resource, obj)
+            self._complete(resource, obj)
+            validate(resource, obj)
+            if namespace is not None:
+                quota_rules.admit(self.store, resource, namespace, obj)
+            if version_given:
+                raise APIError(500, "resourceVersion should not be set on objects to be created")
+            existing = self.store.get(resource, namespace, name_of(obj))
+            if existing is not None:
+                raise already_exists(resource, name_of(obj), going=is_going(existing))
+            self._charge(resource, namespace, obj)
+            return self._store_new(resource, obj, manager), warnings
+
+    def read(
+        self, resource: Resource, namespace: str | None, name: str, version: int = 0
+    ) -> Object:
+        """Give an object.
+
+        Raises
+        ------
+        APIError
+            404; 504 for a version that is still to come.
+        """
+        with self.store.lock:
+            if version > self.store.version:
+                raise version_too_large(version, self.store.version)
+            found = self.store.get(resource, namespace, name)
+        if found is None:
+            raise not_found(resource, name)
+        return found
+
+    def delete(
+        self, resource: Resource, namespace: str | None, name: str, options: DeleteOptions
+    ) -> Object:
+        """Delete an object, or begin to, and give the object or a Status.
+
+        Raises
+        ------
+        APIError
+            404 or 409.
+        """
+        with self.store.lock:
+            obj = self.read(resource, namespace, name)
+            return deletion.delete(self.store, resource, obj, options)
+
+    def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Any,
+        *,
+        content_type: str,
+        manager: str,
+        subresource: str | None,
+    ) -> tuple[Object, list[str]]:
+        """Change an object, and give it with the warnings of its decoding.
+
+        A patch of ``status`` changes that and the metadata, one without changes
+        everything but the status, as on the server.
+
+        Raises
+        ------
+        APIError
+            400, 404, 409, 415 or 422; 501 for a change of a spec that this
+            server would have to judge.
+        """
+        if not isinstance(body, dict):
+            raise bad_request("invalid JSON patch")
+        with self.store.lock:
+            current = self.read(resource, namespace, name)
+            after, warnings = _decode_patched(resource, patched(current, body, content_type))
+            after.setdefault("metadata", {})
+            _check_identity(resource, current, after)
+            identity = {"kind": resource.kind, "apiVersion": resource.api_version}
+            changed = {**after, **identity, "metadata": _kept_metadata(current, after)}
+            if subresource == "status":
+                status = after.get("status", {})
+                changed = {**current, "metadata": changed["metadata"], "status": status}
+            elif "status" in current:
+                changed["status"] = current["status"]
+            self._complete_changed(resource, current, changed)
+            return self._store_changed(resource, current, changed, manager, subresource), warnings
+
+    def set_status(
+        self, resource: Resource, current: Object, status: Object, manager: str
+    ) -> Object:
+        """Give an object another status, as a controller does."""
+        changed = {**current, "metadata": dict(current["metadata"]), "status": status}
+        return self._store_changed(resource, current, changed, manager, "status")
+
+    def drop_finalizers(self, resource: Resource, obj: Object, *finalizers: str) -> None:
+        """Take finalizers off an object, which may let it go."""
+        kept = [each for each in obj["metadata"].get("finalizers", ()) if each not in finalizers]
+        metadata = {key: value for key, value in obj["metadata"].items() if key != "finalizers"}
+        if kept:
+            metadata["finalizers"] = kept
+        self._store_changed(
+            resource, obj, {**obj, "metadata": metadata}, "kube-controller-manager", None
+        )
+
+    def _complete(self, resource: Resource, obj: Object) -> None:
+        """Fill in a new object, down to its name."""
+        self._defaults.complete(resource, obj)
+        if resource is PODS:
+            admit_pod(self.store, obj)
+        metadata = obj["metadata"]
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = metadata["generateName"] + random_suffix()
+
+    def _complete_changed(self, resource: Resource, current: Object, changed: Object) -> None:
+        """Fill in a changed object, and refuse changes that would have to be judged."""
+        if resource is NAMESPACES:
+            changed["spec"] = current["spec"]
+        if "spec" in current:
+            changed.setdefault("spec", {})
+        if resource in _FIXED_SPECS and changed["spec"] != current["spec"]:
+            raise not_implemented(f"change the spec of {resource.plural}")
+        if resource in (EVENTS, POLICIES, SECRETS):
+            self._defaults.complete(resource, changed)
+        if resource is PODS:
+            complete_status(changed, current)
+
+    def _charge(self, resource: Resource, namespace: str | None, obj: Object) -> None:
+        """Count a new object before it is stored, as admission does."""
+        if namespace is not None:
+            for quota, status in quota_rules.charged(self.store, resource, namespace, obj):
+                self.set_status(QUOTAS, quota, status, "kube-apiserver")
+
+    def _store_new(self, resource: Resource, obj: Object, manager: str) -> Object:
+        owned(resource, obj, manager)
+        metadata = obj["metadata"]
+        metadata["uid"] = new_uid()
+        metadata["creationTimestamp"] = timestamp()
+        if resource.counts_generations:
+            metadata["generation"] = 1
+        return self.store.put(resource, obj)
+
+    def _store_changed(
+        self,
+        resource: Resource,
+        current: Object,
+        changed: Object,
+        manager: str,
+        subresource: str | None,
+    ) -> Object:
+        if changed == current:
+            return current
+        changed["metadata"] = dict(changed["metadata"])
+        touched(resource, changed, manager, subresource)
+        if deletion.is_free(changed):
+            # The last finalizer goes and the object with it: one deletion, no change before it.
+            self.store.remove(resource, current)
+            return changed
+        return self.store.put(resource, changed)
+
+
+def _new(resource: Resource, namespace: str | None, body: Any) -> tuple[Object, list[str]]:
+    """Read a manifest, without what only the server writes."""
+    _check_type(resource, body)
+    decoded, warnings = decode(resource, body)
+    obj = {"kind": resource.kind, "apiVersion": resource.api_version, **decoded}
+    metadata = obj.setdefault("metadata", {})
+    if "ownerReferences" in metadata:
+        raise not_implemented("delete objects with their owners (metadata.ownerReferences)")
+    if resource is QUOTAS:
+        quota_rules.refuse_scopes(obj.get("spec", {}))
+    for field in _SYSTEM_FIELDS:
+        metadata.pop(field, None)
+    if namespace is None:
+        metadata.pop("namespace", None)
+    elif metadata.setdefault("namespace", namespace) != namespace:
+        raise bad_request(_OTHER_NAMESPACE)
+    return obj, warnings
+
+
+def _check_type(resource: Resource, body: Any) -> None:
+    if not isinstance(body, dict):
+        problem = body if isinstance(body, ValueError) else "it is no JSON object"
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get "
+            f"version/kind; json parse error: {problem}"
+        )
+    kind = body.get("kind", resource.kind)
+    version = body.get("apiVersion", resource.api_version)
+    if version != resource.api_version:
+        raise bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind '
+            f'"{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        )
+    if kind != resource.kind:
+        go_version = resource.api_version.rpartition("/")[2]
+        group = (resource.group or "core").partition(".")[0]
+        raise bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: converting '
+            f"({go_version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+        )
+
+
+def _decode_patched(resource: Resource, obj: Object) -> tuple[Object, list[str]]:
+    """Read what a patch has made of an object; a type that does not fit is 422 here."""
+    try:
+        return decode(resource, obj)
+    except APIError as error:
+        problem = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2]
+        value = json.dumps(obj, separators=(",", ":"))
+        raise invalid("", "", [invalid_value("patch", value, problem)]) from None
+
+
+def _check_identity(resource: Resource, current: Object, after: Object) -> None:
+    before, metadata = current["metadata"], after["metadata"]
+    name = name_of(current)
+    if metadata.get("name") != name:
+        raise bad_request(
+            f"the name of the object ({metadata.get('name')}) does not match the name on the "
+            f"URL ({name})"
+        )
+    if metadata.get("namespace") != namespace_of(current):
+        raise bad_request(_OTHER_NAMESPACE)
+    if metadata.get("resourceVersion") not in (None, before["resourceVersion"]):
+        raise modified(resource, name)
+    if metadata.get("uid") not in (None, before["uid"]):
+        cause = invalid_value("metadata.uid", metadata["uid"], "field is immutable")
+        raise invalid(resource.kind, name, [cause], resource.group)
+
+
+def _kept_metadata(current: Object, after: Object) -> Object:
+    """Give the metadata after a change: what clients may not change stays."""
+    metadata = dict(after["metadata"])
+    for field in (*_SYSTEM_FIELDS, "resourceVersion"):
+        metadata.pop(field, None)
+        if field in current["metadata"]:
+            metadata[field] = current["metadata"][field]
+    return metadata
