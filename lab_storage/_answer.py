@@ -18,6 +18,12 @@ from lab_storage._operation import Operation
 from lab_storage.exceptions import KubernetesError, describe_object, one_line
 
 JSON = "application/json"
+_LAST_FIELD = b',"status":{'
+_decoder = json.JSONDecoder()
+
+
+# Of a refusal in plain text, as much is shown.
+_LONGEST_TEXT = 300
 
 
 class UnusableError(Exception):
@@ -66,6 +72,11 @@ class Request:
         path = self.kind.path(self.namespace, None if self.collection else self.name)
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it asks for objects and not for one."""
+        return self.method == "GET" and (self.collection or self.name is None)
+
     def __str__(self) -> str:
         about = describe_object(self.kind.name, self.namespace, self.name)
         return f"{self.method} {about}"
@@ -106,6 +117,34 @@ class Answer:
         return content
 
     @cached_property
+    def state(self) -> dict[str, Any]:
+        """The ``status`` of the object in the body; empty where there is none.
+
+        A pod has 20 kB of which its status is one, and the last field: API servers write JSON
+        without spaces, in the order of the fields in their types (``k8s.io/api/core/v1``,
+        ``Pod``). Where the body ends so, nothing before the status is parsed, which is most
+        of what reading a phase costs. A quotation mark after a comma begins a string, so
+        that what is found is a key; what ends together with the body is a part of the whole.
+
+        Raises
+        ------
+        UnusableError
+            If there is no object in the body.
+        """
+        body = self.body
+        place = body.rfind(_LAST_FIELD)
+        if place >= 0 and body.startswith(b"{"):
+            try:
+                text = body[place + len(_LAST_FIELD) - 1 :].decode()
+                state, end = _decoder.raw_decode(text)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                if text[end:].rstrip() == "}":
+                    return state  # type: ignore[no-any-return]
+        return mapping_at(self.content, "status")
+
+    @cached_property
     def details(self) -> dict[str, Any]:
         """The ``Status`` in the body of a refusal, or nothing: proxies answer in HTML."""
         try:
@@ -120,10 +159,22 @@ class Answer:
         message = self.details.get("message")
         if isinstance(message, str) and message:
             return message
+        if (self.header("Content-Type") or "").startswith("text/plain"):
+            # As the API server itself refuses what is too much for it, and many proxies do.
+            text = self.body[:_LONGEST_TEXT].decode("utf-8", "replace").strip()
+            if text:
+                return text
         try:
             return HTTPStatus(self.status).phrase
         except ValueError:
             return "no reason given"
+
+    def header(self, name: str) -> str | None:
+        """A header, its name in any case, as HTTP has it."""
+        for key, value in self.headers.items():
+            if key.lower() == name.lower():
+                return value
+        return None
 
     @property
     def reason(self) -> str | None:
@@ -144,6 +195,12 @@ def mappings_at(content: Any, *path: str) -> list[dict[str, Any]]:
     *parents, last = path
     items = mapping_at(content, *parents).get(last)
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def check_list(answer: Answer) -> None:
+    """Raise `UnusableError` of an answer to a list that is none: it must not mean "nothing"."""
+    if not {"items", "rows", "metadata"} & answer.content.keys():
+        raise UnusableError("the answer is no list")
 
 
 def refusal(answer: Answer, request: Request, operation: Operation) -> KubernetesError:

@@ -15,12 +15,14 @@ from http.client import HTTPException
 from json import JSONDecodeError
 from typing import Any
 
+import attrs
 import urllib3
 from kubernetes.client.exceptions import OpenApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
 from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
+from urllib3.util.ssl_match_hostname import CertificateError
 from urllib3.util.url import parse_url
 
 from lab_storage import _wire
@@ -53,6 +55,7 @@ class Client:
         self._api_client = api_client
         self._session: _Session | None = None
         self._lock = threading.Lock()
+        self._keys: _Keys | None = None
         renew_after_fork(self)
 
     def after_fork(self) -> None:
@@ -110,12 +113,13 @@ class Client:
 
     def _opened(self, request: Request, operation: Operation) -> _Session:
         session = self._session
-        if session is not None:
+        if session is not None and session.fits(self._api_client):
             return session
         with self._lock:
-            if self._session is None:
+            if self._session is None or not self._session.fits(self._api_client):
                 try:
-                    self._session = _Session(self._api_client)
+                    self._session = _Session(self._api_client, self._keys)
+                    self._keys = self._session.keys
                 except (OSError, ValueError) as error:
                     if _wire.foreign(error) is not None:
                         raise
@@ -124,29 +128,52 @@ class Client:
             return self._session
 
 
+@attrs.frozen
+class _Keys:
+    """The caller's credentials as they were copied, and the configuration they were copied to.
+
+    A ``refresh_api_key_hook`` sets new ones there, some hooks only when the old are about to
+    expire. So they are carried over to the next configuration, unless the caller has
+    changed its own.
+    """
+
+    theirs: dict[str, str]
+    configuration: Any
+
+    def current(self, theirs: dict[str, str]) -> dict[str, str]:
+        """What to begin with, where the caller's are ``theirs`` now."""
+        return dict(self.configuration.api_key if theirs == self.theirs else theirs)
+
+
 class _Session:
     """A configuration and the connections that were made by it."""
 
-    def __init__(self, api_client: Any) -> None:
+    def __init__(self, api_client: Any, earlier: _Keys | None) -> None:
         theirs = api_client.configuration
         # Not deepcopy: it copies what a hook is bound to, and in client 31 it
         # sets the levels of the loggers.
         self._configuration = ours = copy.copy(theirs)
-        ours.api_key = dict(theirs.api_key)
+        ours.api_key = dict(theirs.api_key) if earlier is None else earlier.current(theirs.api_key)
+        self.keys = _Keys(dict(theirs.api_key), ours)
         ours.api_key_prefix = dict(theirs.api_key_prefix)
         ours.retries = False
         self._api_client = api_client
-        stand_in = getattr(api_client.rest_client, "pool_manager", None)
-        self.is_ours = stand_in is None or isinstance(stand_in, urllib3.PoolManager)
+        self._theirs = getattr(api_client.rest_client, "pool_manager", None)
+        self.is_ours = self._theirs is None or _is_urllib3s(self._theirs)
         if self.is_ours:
             self._manager = type(api_client.rest_client)(ours).pool_manager
-            self.is_ours = isinstance(self._manager, urllib3.PoolManager)
+            self.is_ours = _is_urllib3s(self._manager)
         else:
             # What somebody put in place of urllib3, to record or to play back.
-            self._manager = stand_in
+            self._manager = self._theirs
         if self.is_ours:
-            _prepare(self._manager)
+            given = getattr(self._theirs, "connection_pool_kw", {}).get("ssl_context")
+            self._bare = _prepare(self._manager, given, is_secure=_is_secure(ours.host))
         self._host_pool: tuple[str, HTTPConnectionPool, str] | None = None
+
+    def fits(self, api_client: Any) -> bool:
+        """Whether the caller's client still sends by what it did when this was made."""
+        return getattr(api_client.rest_client, "pool_manager", None) is self._theirs
 
     def close(self) -> None:
         if self.is_ours:
@@ -161,7 +188,7 @@ class _Session:
     def request(self, request: Request, operation: Operation, guard: _Guard) -> Any:
         try:
             headers = self._headers(request)
-        except (HTTPError, OpenApiException, ConfigException, OSError) as error:
+        except (HTTPError, OpenApiException, ConfigException, OSError, JSONDecodeError) as error:
             # Of the hook's own errors, only this could be somebody's time limit.
             if isinstance(error, TimeoutError) and _wire.foreign(error) is not None:
                 raise
@@ -179,7 +206,7 @@ class _Session:
             preload_content=False,
             timeout=urllib3.Timeout(connect=seconds, read=seconds),
         )
-        if type(self._manager) is not urllib3.PoolManager:
+        if not self.is_ours or type(self._manager) is not urllib3.PoolManager:
             url = self._configuration.host.rstrip("/") + request.url
             return self._manager.request(request.method, url, **options)
         pool, prefix = self._pool()
@@ -197,6 +224,10 @@ class _Session:
         host = self._configuration.host
         known = self._host_pool
         if known is None or known[0] != host:
+            if self._bare is not None and _is_secure(host):
+                # A hook has changed it to what needs authorities after all.
+                self._bare.load_default_certs()
+                self._bare = None
             prefix = (parse_url(host).path or "").rstrip("/")
             self._host_pool = known = host, self._manager.connection_from_url(host), prefix
         return known[1:]
@@ -284,7 +315,7 @@ class _Guard:
         secret = self.request.kind is SECRET
         cause = None if secret or of_header else error
         text = type(error).__name__ if secret else _describe(error)
-        if operation.last is None and operation.timeout.expired:
+        if operation.last is None and operation.timeout.expired and not self.keep:
             operation.last = f"no answer of {self.host} to {self.request}"
         over = operation.over()
         if over is not None:
@@ -369,27 +400,55 @@ class Stream:
         """Nothing: a stream that has ended has given its connection back."""
 
 
-def _prepare(manager: urllib3.PoolManager) -> None:
-    """Make a pool manager that the REST class built keep deadlines, with one TLS context."""
+def _is_urllib3s(manager: Any) -> bool:
+    """Whether it is urllib3's own, and not something that stands in for it or is patched."""
+    return (
+        isinstance(manager, urllib3.PoolManager)
+        and type(manager).__module__.partition(".")[0] == "urllib3"
+        and "request" not in vars(manager)
+    )
+
+
+def _is_secure(host: str) -> bool:
+    return host.lower().startswith("https:")
+
+
+def _prepare(
+    manager: urllib3.PoolManager, given: ssl.SSLContext | None, *, is_secure: bool
+) -> ssl.SSLContext | None:
+    """Make a pool manager that the REST class built keep deadlines, with one TLS context.
+
+    ``given`` is one that the caller's client uses, which is left as it is. Without TLS the
+    system's authorities are not read, which takes 20 ms: the context that lacks them
+    is given back.
+    """
+    if given is not None:
+        _wire.use_deadlines(manager, _wire.lend(given))
+        return None
     options = manager.connection_pool_kw
     proxy = options.get("_proxy_config")
     if proxy is not None and proxy.ssl_context is None:
-        options["_proxy_config"] = proxy._replace(ssl_context=_tls_context(options))
-    context = _tls_context(options)
+        context, is_bare = _tls_context(options)
+        if is_bare:
+            context.load_default_certs()
+        options["_proxy_config"] = proxy._replace(ssl_context=context)
+    context, is_bare = _tls_context(options)
+    if is_bare and is_secure:
+        context.load_default_certs()
+        is_bare = False
     if options.get("cert_file"):
         context.load_cert_chain(options["cert_file"], options.get("key_file"))
     _wire.use_deadlines(manager, context)
+    return context if is_bare else None
 
 
-def _tls_context(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """What urllib3 would make for each connection by these options."""
+def _tls_context(options: Mapping[str, Any]) -> tuple[ssl.SSLContext, bool]:
+    """What urllib3 would make for each connection; and whether it trusts nobody yet."""
     context = create_urllib3_context(cert_reqs=resolve_cert_reqs(options.get("cert_reqs")))
     authorities = options.get("ca_certs"), options.get("ca_cert_dir"), options.get("ca_cert_data")
     if any(authorities):
         context.load_verify_locations(*authorities)
-    else:
-        context.load_default_certs()
-    return _wire.tls_context(context)
+    return _wire.tls_context(context), not any(authorities)
 
 
 def _describe(error: BaseException) -> str:
@@ -401,12 +460,13 @@ def _describe(error: BaseException) -> str:
 
 
 def _is_final(error: BaseException) -> bool:
-    """Whether the other side's certificate does not fit, or ours was refused."""
+    """Whether a certificate does not fit, theirs or ours, or the address is none."""
     for found in _wire.chain(error):
-        if isinstance(found, ssl.SSLCertVerificationError):
+        # urllib3 itself compares where assert_hostname is set.
+        if isinstance(found, (ssl.SSLCertVerificationError, CertificateError, LocationValueError)):
             return True
         # Only what OpenSSL itself says has a reason.
         reason = str(getattr(found, "reason", None))
-        if isinstance(found, ssl.SSLError) and "CERTIFICATE" in reason:
+        if isinstance(found, ssl.SSLError) and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
             return True
     return False

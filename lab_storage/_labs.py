@@ -120,9 +120,9 @@ def _wait_until(
     except KubernetesError as error:
         # Waiting spares the server pods that it has to refuse, and is not asked for. Who
         # may create pods need not be allowed to watch this.
-        operation.log.debug(
+        operation.write(
+            operation.log.debug,
             "Object is not waited for",
-            user=operation.user,
             kind=request.kind.name,
             namespace=request.namespace,
             name=request.name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+import attrs
 
 from lab_storage import _objects
 from lab_storage._answer import JSON, Answer, Request, mapping_at, mappings_at
@@ -29,27 +30,44 @@ def list_names(client: Client, operation: Operation, prefix: str) -> list[str]:
     token = ""
     while True:
         query = {**first.query, "continue": token} if token else first.query
-        request = Request("GET", NAMESPACE, query=query, accept=_TABLE)
-        answer = call(client, request, operation, is_welcome=_is_expired)
-        if not answer.is_success:
-            # The pages are of one moment, and the server has forgotten it
-            # (https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses).
+        try:
+            page, token = _read_page(client, operation, attrs.evolve(first, query=query), prefix)
+        except TransientError as error:
             names, token = [], ""
-            backoff.pause(TransientError(answer.message, answer.status))
+            backoff.pause(error)
             continue
-        content = answer.content
-        names += [name for name in _names(content) if name.startswith(prefix)]
-        token = mapping_at(content, "metadata").get("continue") or ""
+        names += page
         if not token:
             operation.debug("Listed namespaces", NAMESPACE.name, None, None)
             return names
+
+
+def _read_page(
+    client: Client, operation: Operation, request: Request, prefix: str
+) -> tuple[list[str], str]:
+    """Give the names of a page that begin with ``prefix``, and the token of the next page.
+
+    Of the page itself nothing is left then: only one is in memory at a time.
+
+    Raises
+    ------
+    TransientError
+        If the first page has to be asked for again. All are of one moment, and the server has
+        forgotten it
+        (https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses).
+    """
+    answer = call(client, request, operation, is_welcome=_is_expired)
+    if not answer.is_success:
+        raise TransientError(answer.message, answer.status)
+    names = [name for name in _names(answer.content) if name.startswith(prefix)]
+    return names, mapping_at(answer.content, "metadata").get("continue") or ""
 
 
 def _is_expired(answer: Answer) -> bool:
     return answer.status == 410
 
 
-def _names(content: dict[str, Any]) -> Iterator[str]:
+def _names(content: dict[str, Any]) -> list[str]:
     if content.get("kind") != "Table":
         # A server without tables sends the objects.
         names = [
@@ -58,9 +76,12 @@ def _names(content: dict[str, Any]) -> Iterator[str]:
     else:
         columns = [column.get("name") for column in mappings_at(content, "columnDefinitions")]
         place = columns.index("Name") if "Name" in columns else 0
-        cells = [row.get("cells") for row in mappings_at(content, "rows")]
-        names = [row[place] for row in cells if isinstance(row, list) and len(row) > place]
-    return (name for name in names if isinstance(name, str))
+        names = [
+            cells[place]
+            for row in mappings_at(content, "rows")
+            if isinstance(cells := row.get("cells"), list) and len(cells) > place
+        ]
+    return [name for name in names if isinstance(name, str)]
 
 
 def delete(client: Client, operation: Operation, name: str) -> None:
@@ -78,7 +99,7 @@ def why_it_stays(namespace: dict[str, Any]) -> str:
     (``k8s.io/api/core/v1``, ``NamespaceConditionType``).
     """
     said = [
-        f"{condition.get('type')}: {condition.get('message')}"
+        f"{condition.get('type')}: {condition.get('message') or condition.get('reason')}"
         for condition in mappings_at(namespace, "status", "conditions")
         if condition.get("status") == "True"
     ]

@@ -12,6 +12,7 @@ from lab_storage._answer import (
     JSON,
     Answer,
     Request,
+    UnusableError,
     mapping_at,
     mappings_at,
     refusal,
@@ -20,7 +21,7 @@ from lab_storage._answer import (
 from lab_storage._client import Client
 from lab_storage._kinds import CONFIG_MAP, RESOURCE_QUOTA, Kind
 from lab_storage._operation import Operation
-from lab_storage._retry import Backoff, TransientError, call, tries
+from lab_storage._retry import Backoff, TransientError, call, check_object, tries
 from lab_storage._watch import DELETED, LISTED, follow
 
 # https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
@@ -53,6 +54,13 @@ def is_missing(answer: Answer) -> bool:
     return answer.status == 404 and _is_json(answer)
 
 
+def check_metadata(answer: Answer) -> None:
+    """Raise `UnusableError` where an object does not say which one it is."""
+    check_object(answer)
+    if answer.is_success and not mapping_at(answer.content, "metadata"):
+        raise UnusableError("the answer is no object of Kubernetes'")
+
+
 def _is_json(answer: Answer) -> bool:
     try:
         return isinstance(json.loads(answer.body), dict)
@@ -71,7 +79,8 @@ def read(
 ) -> dict[str, Any] | None:
     """Give an object as the server sends it, or `None` where there is none."""
     request = Request("GET", kind, namespace, name, accept=accept)
-    answer = call(client, request, operation, is_welcome=is_missing)
+    check = check_metadata if accept == _METADATA else check_object
+    answer = call(client, request, operation, is_welcome=is_missing, read=check)
     operation.debug("Read object", kind.name, namespace, name)
     return answer.content if answer.is_success else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -92,4 +93,16 @@ class Operation:
 
     def debug(self, event: str, kind: str, namespace: str | None, name: str | None) -> None:
         """Log what has been done, to which object, for whom."""
-        self.log.debug(event, user=self.user, kind=kind, namespace=namespace, name=name)
+        self.write(self.log.debug, event, kind=kind, namespace=namespace, name=name)
+
+    def write(self, write: Callable[..., Any], event: str, **fields: Any) -> None:
+        """Write a line to the log.
+
+        With `structlog.stdlib.render_to_log_kwargs` the fields become attributes of a
+        `logging.LogRecord`, which has a ``name`` of its own and refuses another by a KeyError.
+        """
+        try:
+            write(event, user=self.user, **fields)
+        except KeyError:
+            fields["object_name"] = fields.pop("name", None)
+            write(event, user=self.user, **fields)

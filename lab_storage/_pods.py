@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator
+from operator import attrgetter
 from typing import Any
 
 from lab_storage import _objects
@@ -10,6 +11,7 @@ from lab_storage._answer import Request, mapping_at, mappings_at
 from lab_storage._client import Client
 from lab_storage._kinds import EVENT, POD
 from lab_storage._operation import Operation
+from lab_storage._retry import call
 from lab_storage._watch import ADDED, DELETED, LISTED, follow
 from lab_storage.exceptions import PodStartError
 from lab_storage.models import PodPhase
@@ -24,10 +26,15 @@ def phase_of(pod: dict[str, Any]) -> PodPhase:
     return PodPhase.of(mapping_at(pod, "status").get("phase"))
 
 
+_state_of = attrgetter("state")
+
+
 def read_phase(client: Client, operation: Operation, namespace: str, name: str) -> PodPhase | None:
     """Give the phase of a pod, or `None` where there is none."""
-    pod = _objects.read(client, operation, POD, namespace, name)
-    return None if pod is None else phase_of(pod)
+    request = Request("GET", POD, namespace, name)
+    answer = call(client, request, operation, is_welcome=_objects.is_missing, read=_state_of)
+    operation.debug("Read object", POD.name, namespace, name)
+    return PodPhase.of(answer.state.get("phase")) if answer.is_success else None
 
 
 def delete(client: Client, operation: Operation, namespace: str, name: str) -> None:
@@ -141,17 +148,17 @@ def follow_events(
     operation.last = None
     operation.debug("Watching events", POD.name, namespace, name)
     # By the event's UID: how often it is known to have happened.
-    counts: dict[str, int] = {}
+    counts: dict[str, tuple[int, int]] = {}
     for change in follow(client, operation, request, order=_when):
         event = change.object
         if change.type == LISTED or change.type == DELETED:
             continue
         if mapping_at(event, "involvedObject").get("uid") != uid:
             continue  # a server that does not select
-        count = _count(event)
-        if change.type != ADDED and count <= counts.get(change.uid, 0):
+        known, said = counts.get(change.uid, (0, -1)), _counts(event)
+        counts[change.uid] = max(known[0], said[0]), max(known[1], said[1])
+        if counts[change.uid] == known:
             continue
-        counts[change.uid] = count
         message = _text(event.get("message"))
         if message is not None:
             yield message
@@ -169,15 +176,18 @@ def _uid_of_first(client: Client, operation: Operation, namespace: str, name: st
     raise RuntimeError("a watch ends by its deadline, not by itself")
 
 
-def _count(event: dict[str, Any]) -> int:
-    """How often an event has happened, as far as it says.
+def _counts(event: dict[str, Any]) -> tuple[int, int]:
+    """How often an event has happened, in the two ways of saying that.
 
-    The core API counts in ``count``, the newer events API in ``series.count``, from
-    the second time on
+    The core API counts in ``count``; the newer events API in ``series.count``, from the
+    second time on
     (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/).
     """
-    counts = event.get("count"), mapping_at(event, "series").get("count")
-    return max((count for count in counts if isinstance(count, int)), default=1)
+    count, in_series = event.get("count"), mapping_at(event, "series").get("count")
+    return (
+        count if isinstance(count, int) else 1,
+        in_series if isinstance(in_series, int) else 0,
+    )
 
 
 def _when(event: dict[str, Any]) -> tuple[str, int, str]:

@@ -31,7 +31,15 @@ import attrs
 import tenacity
 from tenacity.wait import wait_base
 
-from lab_storage._answer import Answer, Request, UnusableError, mapping_at, refusal, summary
+from lab_storage._answer import (
+    Answer,
+    Request,
+    UnusableError,
+    check_list,
+    mapping_at,
+    refusal,
+    summary,
+)
 from lab_storage._client import Client, Stream
 from lab_storage._operation import Operation
 from lab_storage.exceptions import KubernetesError
@@ -51,6 +59,17 @@ def never(answer: Answer) -> bool:
     """No answer is an exception to the policy."""
     del answer
     return False
+
+
+def check_object(answer: Answer) -> None:
+    """See that there is an object in an answer, and that a success does not say that it failed."""
+    content = answer.content
+    if (
+        answer.is_success
+        and content.get("kind") == "Status"
+        and content.get("status") == "Failure"
+    ):
+        raise UnusableError(f"the answer is a failure with status {answer.status}")
 
 
 class TransientError(Exception):
@@ -91,9 +110,9 @@ def retrying(operation: Operation, request: Request) -> tenacity.Retrying:
     def log(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, TransientError):
-            operation.log.warning(
+            operation.write(
+                operation.log.warning,
                 "Kubernetes request will be tried again",
-                user=operation.user,
                 namespace=request.namespace,
                 name=request.name,
                 kind=request.kind.name,
@@ -149,6 +168,7 @@ class _Attempts:
     operation: Operation
     is_race: Judge = never
     is_welcome: Judge = never
+    read: Callable[[Answer], Any] = check_object
     refreshed: bool = False
 
     def __call__(self) -> Any:
@@ -158,7 +178,9 @@ class _Attempts:
             if isinstance(answer, Stream):
                 return answer
             if answer.is_success or self.is_welcome(answer):
-                _ = answer.content  # is it an answer at all?
+                self.read(answer)  # is it an answer at all?
+                if answer.is_success and self.request.is_list:
+                    check_list(answer)
                 return answer
         except UnusableError as error:
             operation.fail(str(error), error.__cause__)
@@ -175,7 +197,7 @@ def judged(
 ) -> KubernetesError | TransientError:
     """What a refusal means: an error that is final, or another try."""
     error = refusal(answer, request, operation)
-    if answer.status != 429 and answer.status < 500 and not is_race(answer):
+    if answer.status != 429 and not 500 <= answer.status <= 599 and not is_race(answer):
         return error
     reason = summary(answer, request)
     operation.fail(reason, error)
@@ -194,6 +216,7 @@ def call(
     *,
     is_race: Judge = never,
     is_welcome: Judge = never,
+    read: Callable[[Answer], Any] = check_object,
 ) -> Answer:
     """Make a request until it is answered for good. Blocks.
 
@@ -209,6 +232,9 @@ def call(
         Tells of a refusal that is otherwise final whether it will pass.
     is_welcome
         Tells of a refusal whether it is given back like a success.
+    read
+        Reads of an answer what the caller needs, and raises `UnusableError` if it cannot: then it
+        is asked again.
 
     Returns
     -------
@@ -222,7 +248,7 @@ def call(
     OperationCancelledError, OperationTimeoutError
         If the call is over.
     """
-    attempts = _Attempts(client.send, client, request, operation, is_race, is_welcome)
+    attempts = _Attempts(client.send, client, request, operation, is_race, is_welcome, read)
     answer: Answer = _run(attempts)
     return answer
 
@@ -278,7 +304,7 @@ def retry_after_seconds(answer: Answer) -> float:
     stated = mapping_at(answer.details, "details").get("retryAfterSeconds")
     # A number too large for a float is past any deadline all the same.
     from_status = float(min(stated, _FOREVER)) if type(stated) is int and stated > 0 else 0.0
-    return max(from_status, _header_seconds(answer.headers.get("Retry-After")))
+    return max(from_status, _header_seconds(answer.header("Retry-After")))
 
 
 def _header_seconds(header: str | None) -> float:

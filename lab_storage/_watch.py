@@ -323,9 +323,9 @@ class _Follower:
     def _doubt(self, kind: Any) -> None:
         """Something was said that cannot be read."""
         request = self._request
-        self._operation.log.warning(
+        self._operation.write(
+            self._operation.log.warning,
             "A line of a watch cannot be read",
-            user=self._operation.user,
             namespace=request.namespace,
             name=request.name,
             kind=request.kind.name,

@@ -163,7 +163,10 @@ class Exchange:
             left = min(self.seconds(), idle_until - monotonic())
             if left <= 0:
                 raise IdleError(f"nothing heard for {self.idle_seconds:g} s")
-            sock.set_timeout(min(left, SLICE_SECONDS))
+            seconds = min(left, SLICE_SECONDS)
+            # Nearly always it is a slice, and need not be set again, by a system call.
+            if sock.gettimeout() != seconds:
+                sock.set_timeout(seconds)
             try:
                 return operation(*arguments)
             except TimeoutError as error:
@@ -323,6 +326,30 @@ def _socket_classes() -> (  # noqa: C901 - one class body twice, each method sho
                 handshake(*arguments)
 
     return PlainSocket, TLSSocket
+
+
+class _Lent:
+    """Somebody's TLS context, whose sockets keep deadlines when they are ours."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        object.__setattr__(self, "_context", context)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What urllib3 sets for each connection, as it does on the caller's own.
+        setattr(self._context, name, value)
+
+    def wrap_socket(self, sock: Any, server_hostname: str | None = None, **options: Any) -> Any:
+        """As `ssl.SSLContext.wrap_socket`, but of another class."""
+        create = _socket_classes()[1]._create  # type: ignore[attr-defined]
+        return create(sock=sock, context=self._context, server_hostname=server_hostname, **options)
+
+
+def lend(context: ssl.SSLContext) -> Any:
+    """Have sockets that keep deadlines made of a context that is not to be changed."""
+    return _Lent(context)
 
 
 def tls_context(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -485,10 +512,14 @@ _resolver = Resolver()
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer whose headers are not logged, where that might tell what is in it."""
+    """An answer that is final, and whose headers are not logged where they might tell a secret."""
 
     def begin(self) -> None:
         super().begin()
+        if 100 <= self.status < 200:
+            # http.client passes over 100 alone (RFC 9110, section 15.2). After another, as
+            # 103, the real answer is still to come: it must not be the next request's.
+            raise http.client.HTTPException(f"an informational answer ({self.status})")
         exchange = current.get()
         if exchange is None or not exchange.confidential:
             return

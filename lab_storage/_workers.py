@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,8 +38,8 @@ class Workers:
 
     def after_fork(self) -> None:
         """The workers of the parent are not here, and hold nothing."""
-        # Taken and given back in single steps, which no exception of a signal handler
-        # can come between.
+        # A place is taken and given back by one call of C each, since an exception of a
+        # signal handler may come between any two.
         self._free = deque([True] * self._most)
 
     def run(self, operation: Operation, tasks: Sequence[Callable[[Operation], T]]) -> list[T]:
@@ -102,18 +103,14 @@ class _Batch:
                 )
                 with self._lock:
                     self._helpers += 1
-                thread.start()
-            except RuntimeError:
-                # The system gives no more threads: those that are there will do.
-                self._give_back(place)
-                self._leave()
-                break
-            except BaseException as error:
+                if not _start(thread):
+                    # Those that are there will do.
+                    self._give_back(place)
+                    self._leave()
+                    break
+            except BaseException:
                 # Somebody threw it into this thread. The other may run, or may not.
                 self._give_back(place)
-                if isinstance(error, KeyError) and error.__context__ is not None:
-                    # Thread.start hides it, where the other runs, behind an error of its own.
-                    raise error.__context__ from None
                 raise
         self._leave()
 
@@ -126,14 +123,14 @@ class _Batch:
 
     def _take(self, place: list[bool]) -> bool:
         try:
-            place.append(self._free.pop())
+            place.extend(map(deque.pop, [self._free]))
         except IndexError:
             return False
         return True
 
     def _give_back(self, place: list[bool]) -> None:
         try:
-            self._free.append(place.pop())
+            self._free.extend(map(list.pop, [place]))
         except IndexError:
             pass  # done before
 
@@ -166,3 +163,24 @@ class _Batch:
         timeout._wait(self._wake, timeout._left())
         if not self._all_gone.wait(GRACE_SECONDS) and not self._errors:
             self._operation.check()
+
+
+def _start(thread: threading.Thread) -> bool:
+    """Start a thread; whether the system has given one.
+
+    What somebody throws into this thread meanwhile leaves it as what it is. From
+    ``Thread.start`` itself a KeyError may come in its place, or a RuntimeError as where there are
+    no more threads, though the thread runs.
+    """
+    handled = sys.exc_info()[1]
+    try:
+        thread.start()
+    except BaseException as error:
+        failure = error
+    else:
+        return True
+    while failure.__context__ is not None and failure.__context__ is not handled:
+        failure = failure.__context__
+    if isinstance(failure, RuntimeError) and type(failure).__module__ == "builtins":
+        return False
+    raise failure

@@ -197,5 +197,5 @@ def describe_object(kind: str | None, namespace: str | None, name: str | None) -
 
 
 def one_line(text: str) -> str:
-    """Fold white space, so that a log keeps an error in one line."""
-    return " ".join(text.split())
+    """Fold white space and what does not print: an error is a line, and moves no cursor."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -138,6 +138,11 @@ def connections_to(port: int, state: str | None = None, unsent: int = -1) -> int
     return count
 
 
+def workers_of_all() -> int:
+    """Count the threads that help callers."""
+    return sum(each.name == "lab_storage-worker" for each in threading.enumerate())
+
+
 def read_phase(storage: LabStorage, timeout: Timeout) -> Any:
     """Ask once."""
     return storage.read_pod_phase(NAMES, timeout)
@@ -298,10 +303,18 @@ def creating(workers: int, requests: int, accounts: bool) -> Callable[..., Any]:
     @contextmanager
     def stage(tls: bool, patch: pytest.MonkeyPatch) -> Iterator[Scene]:
         with Villain(Cluster(before), tls=tls) as villain:
+
+            def reached() -> None:
+                villain.wait_for_requests(requests)
+                if not accounts:
+                    # What is asked by few need not wait for those that still begin.
+                    wait_for(lambda: workers_of_all() <= 1)
+                    time.sleep(0.05)
+
             yield Scene(
                 villain,
                 create,
-                lambda: villain.wait_for_requests(requests),
+                reached,
                 kept=0 if accounts else 10,
                 prepare=lambda storage: setattr(storage, "_workers", Workers(workers)),
             )

@@ -353,16 +353,18 @@ class TestCredentials:
 
     def test_what_the_caller_has_renewed_is_taken_over(self, logger: Any) -> None:
         """The configuration is copied once more when it is refused."""
+        wanted = ["Bearer old"]
 
         def script(request: Seen) -> Act:
-            is_new = request.headers["authorization"] == "Bearer new"
-            return json_answer(PENDING) if is_new else status(401)
+            is_right = request.headers["authorization"] == wanted[0]
+            return json_answer(PENDING) if is_right else status(401)
 
         with Villain(script) as villain:
-            api_client = villain.api_client(api_key={"authorization": "Bearer new"})
+            api_client = villain.api_client(api_key={"authorization": "Bearer old"})
             with LabStorage(api_client, logger) as storage:
                 read_phase(storage, timeout_of(5))
-                storage._client._session._configuration.api_key["authorization"] = "Bearer old"  # type: ignore[union-attr]
+                wanted[0] = "Bearer new"
+                api_client.configuration.api_key["authorization"] = "Bearer new"
 
                 assert PodPhase.PENDING is read_phase(storage, timeout_of(5))
 
@@ -373,9 +375,9 @@ class TestCredentials:
         made: list[int] = []
         make = _client._Session.__init__
 
-        def count(session: Any, api_client: Any) -> None:
+        def count(session: Any, *arguments: Any) -> None:
             made.append(1)
-            make(session, api_client)
+            make(session, *arguments)
 
         monkeypatch.setattr(_client._Session, "__init__", count)
         gate, lock, rest = threading.Barrier(8), threading.Lock(), [status(401)] * 8

@@ -16,13 +16,21 @@ from typing import Any
 
 import pytest
 
-from lab_storage import LabStorage, OperationTimeoutError
+from lab_storage import LabStorage, OperationTimeoutError, _wire
 
 from .fixtures import StorageOf
 from .labs import timeout_of
-from .states import PENDING, State, each_state, read_phase, wait_for
+from .states import (
+    PENDING,
+    SYN_SENT,
+    State,
+    connections_to,
+    each_state,
+    read_phase,
+    wait_for,
+)
 from .test_deadlines import FAR_SECONDS, LIMIT_SECONDS
-from .villain import Act, Peer, Villain, act, json_answer, reset, silence, status
+from .villain import Act, Peer, Villain, act, black_hole, json_answer, reset, silence, status
 
 
 class TimeLimit(Exception):  # noqa: N818 - they are called so
@@ -134,6 +142,32 @@ def test_another_threads_exception_leaves_a_call(
         assert kind is raised
         assert left < thrown + LIMIT_SECONDS
         scene.wait_until_left()
+
+
+def test_another_threads_exception_leaves_a_long_connect(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the socket has been waited for before, and is again."""
+    monkeypatch.setattr(_wire, "SLICE_SECONDS", 0.02)
+    with black_hole() as port, Villain() as villain:
+        others = connections_to(port, SYN_SENT)
+        storage = storage_of(villain, host=f"http://127.0.0.1:{port}")
+        raised: list[type[BaseException]] = []
+
+        def call() -> None:
+            try:
+                read_phase(storage, timeout_of(FAR_SECONDS))
+            except BaseException as error:
+                raised.append(type(error))
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        wait_for(lambda: connections_to(port, SYN_SENT) > others)
+        threading.Event().wait(0.1)
+        throw(caller, TimeLimit)
+        caller.join(LIMIT_SECONDS)
+
+        assert [TimeLimit] == raised
 
 
 def test_one_thrown_into_the_refresh_hook_is_no_failure_to_refresh(storage_of: StorageOf) -> None:

@@ -667,6 +667,19 @@ class TestDelete:
 class TestRead:
     """What is not there, and what only seems not to be."""
 
+    def test_the_state_now_is_asked_for(self, storage_of: StorageOf) -> None:
+        """And not what some cache knows, as of version 0 (kubernetes#59848)."""
+        with Villain(Cluster()) as villain:
+            storage = storage_of(villain)
+            create(storage)
+            storage.read_pod_phase(NAMES, timeout_of(5))
+            storage.list_namespaces("lab", timeout_of(5))
+            storage.delete_pod(NAMES, timeout_of(5))
+            storage.delete_namespace(NAMES.namespace, timeout_of(5))
+
+        asked = [each.query for each in villain.requests if not each.is_watch]
+        assert [] == [query for query in asked if "resourceVersion" in query]
+
     def test_a_missing_object_is_none(self, storage_of: StorageOf) -> None:
         """If the API server says so."""
         with Villain(GONE) as villain:
