@@ -1,0 +1,235 @@
+"""What was measured, as a table in text, Markdown and JSON, and as a plot."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import attrs
+
+from benchmarks.rows import GOALS, MANY, Goal, Results
+
+_PACKAGES = "lab_storage", "kubernetes", "lightkube", "kr8s", "urllib3"
+_MEASURES = {
+    "CPU": ("CPU, ms", 1000.0),
+    "p50": ("p50, ms", 1000.0),
+    "p99": ("p99, ms", 1000.0),
+    "bytes": ("kB on the wire", 0.001),
+    "memory": ("peak memory, kB", 0.001),
+}
+# Each of them in a column of its own would be empty in nearly all rows.
+_OTHERS = {
+    "events/s": "{:,.0f} events a second of CPU",
+    "threads": "{:.0f} threads more than callers",
+    "connections": "{:.0f} connections",
+    "memory, half more": "peak memory {:,.0f} B with half as many more that do not match",
+}
+
+
+@attrs.frozen
+class Verdict:
+    """A goal, and what came of it; `None` where it was not measured."""
+
+    goal: Goal
+    value: float | None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is met."""
+        return self.value is not None and self.goal.is_met(self.value)
+
+    @property
+    def share(self) -> float | None:
+        """How much of what is allowed was taken: up to 1 it is met."""
+        if not self.value:
+            return self.value
+        ratio = self.value / self.goal.limit
+        return 1 / ratio if self.goal.at_least else ratio
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Judge what was measured by the goals."""
+    judged = []
+    for goal in GOALS:
+        try:
+            judged.append(Verdict(goal, goal.value(results.median)))
+        except KeyError:
+            judged.append(Verdict(goal, None))
+    return judged
+
+
+def machine(server: str, rounds: int, absent: dict[str, str]) -> dict[str, Any]:
+    """What was measured with."""
+    installed = {}
+    for package in _PACKAGES:
+        try:
+            installed[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "server": server,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": installed,
+        "rounds": rounds,
+        "absent": absent,
+    }
+
+
+def as_json(results: Results, about: dict[str, Any]) -> dict[str, Any]:
+    """All of it; times in seconds, sizes in bytes."""
+    return {
+        "machine": about,
+        "goals": [
+            {
+                "work": each.goal.work,
+                "measure": each.goal.text,
+                "limit": each.goal.limit,
+                "at_least": each.goal.at_least,
+                "value": each.value,
+                "met": each.is_met,
+            }
+            for each in verdicts(results)
+        ],
+        "figures": [
+            {"work": work, "client": library, "measure": measure, "median": value}
+            for work, library, measure, value in results.figures()
+        ],
+    }
+
+
+def tables(results: Results) -> str:
+    """The table of the goals and the one of all figures, in Markdown."""
+    goals: list[tuple[str, ...]] = [
+        ("work", "measured", "`lab_storage`", "goal", "of the goal", "")
+    ]
+    goals += [_goal_row(each) for each in verdicts(results)]
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for work, library, measure, value in results.figures():
+        rows.setdefault((work, library), {})[measure] = value
+    figures = [("work", "client", *(title for title, _ in _MEASURES.values()), "")]
+    for (work, library), measured in sorted(
+        rows.items(), key=lambda row: [work for work, _ in rows].index(row[0][0])
+    ):
+        cells = [
+            f"{measured[name] * factor:,.2f}" if name in measured else ""
+            for name, (_, factor) in _MEASURES.items()
+        ]
+        if work == MANY:
+            cells[3], cells[4] = "", f"{measured['bytes'] / 1000:,.1f} a wait"
+        others = [
+            text.format(measured[name]) for name, text in _OTHERS.items() if name in measured
+        ]
+        figures.append((work, library, *cells, ", ".join(others)))
+    reasons = [
+        f"- *{each.goal.work}, {each.goal.text}*: {each.goal.reason}\n"
+        for each in verdicts(results)
+        if not each.is_met and each.goal.reason
+    ]
+    missed = "\nMissed, and why:\n\n" + "".join(reasons) if reasons else ""
+    return f"{_markdown(goals)}{missed}\n{_markdown(figures)}"
+
+
+def _goal_row(verdict: Verdict) -> tuple[str, ...]:
+    goal, value, share = verdict.goal, verdict.value, verdict.share
+    limit = f"{'at least' if goal.at_least else 'at most'} {goal.limit:g}{goal.unit}"
+    if value is None or share is None:
+        return goal.work, goal.text, "not measured", limit, "", "missed"
+    shown = f"{value:.3g}{goal.unit}"
+    return (
+        goal.work,
+        goal.text,
+        shown,
+        limit,
+        f"{share:.2f}",
+        "met" if verdict.is_met else "missed",
+    )
+
+
+def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
+    head, *body = rows
+    widths = [max(len(row[place]) for row in (head, *body)) for place in range(len(head))]
+    lines = [
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        + " |"
+        for row in (head, tuple("-" * width for width in widths), *body)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def page(results: Results, about: dict[str, Any]) -> str:
+    """The page of the documentation."""
+    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    absent = "".join(f"\nNot measured: {name} ({why}).\n" for name, why in about["absent"].items())
+    return f"""# What it costs
+
+`lab_storage` beside other clients of Kubernetes, in one run on one server: {about["server"]}.
+Measured on {about["date"]}, on {about["cores"]} cores of {about["processor"]}, by Python
+{about["python"]}, with {packages}.
+
+Each client works in a process of its own; they take turns in each of {about["rounds"]} rounds,
+and each figure is the median of the rounds. *CPU* is the time of all threads of the client's
+process, a call; *bytes* are those on the wire, TLS and headers included; *peak memory* is what
+Python allocates at most at once during a call. The *floor* is urllib3 and `json` on a connection
+that is kept. The pod has 20 kB. *At 10 ms* means that what the server says arrives 10 ms
+later.
+
+`tox -e bench` makes this page anew. Times are for comparing within it, not for quoting.
+
+![Each goal, and how much of what it allows is taken](benchmarks.svg)
+
+{tables(results)}{absent}"""
+
+
+def plot(results: Results) -> str:
+    """How much each piece of work takes of what its goal allows, as SVG."""
+    left, width, height, top = 430, 330, 24, 46
+    bars = []
+    judged = verdicts(results)
+    for place, verdict in enumerate(judged):
+        y = top + place * height
+        label = escape(f"{verdict.goal.work}: {verdict.goal.text}")
+        share = verdict.share
+        text = (
+            "not measured" if verdict.value is None else f"{verdict.value:.3g}{verdict.goal.unit}"
+        )
+        bar = width * min(share or 0.0, 1.9) / 2
+        kind = "met" if verdict.is_met else "missed"
+        bars.append(
+            f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{label}</text>'
+            f'<rect class="{kind}" x="{left}" y="{y + 3}" width="{bar:.1f}" height="15"/>'
+            f'<text x="{left + bar + 6:.1f}" y="{y + 14}">{escape(text)}</text>'
+        )
+    bottom = top + len(judged) * height
+    goal = left + width / 2
+    body = "\n".join(bars)
+    box = f"0 0 {left + width + 60} {bottom + 14}"
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" \
+font-family="system-ui, sans-serif" font-size="12">
+<title>What lab_storage takes of what each goal allows</title>
+<style>
+  svg {{ background: #fff }}
+  .met {{ fill: #2a9d6f }}
+  .missed {{ fill: #d1495b }}
+</style>
+<text x="{goal}" y="20" text-anchor="middle">the goal</text>
+{body}
+<line x1="{goal}" y1="28" x2="{goal}" y2="{bottom}" stroke="#333" stroke-dasharray="4 3"/>
+</svg>
+"""
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", file.read_text()) if file.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
