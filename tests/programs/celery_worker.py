@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,17 +14,23 @@ from celery.signals import task_postrun, task_prerun, worker_init
 from celery_app import LabTask, app, storage
 
 import lab_storage
+from lab_storage._client import Client
 
-#: A header of a task: after how many seconds its process is killed, at each delivery.
-KILLS = "kill_after_seconds"
+from .celery_processes import VISIBILITY
+
+#: A header of a task: how its process is killed at each delivery, by the number of requests
+#: that it makes first, and the seconds that pass then.
+KILLS = "kills"
 
 # Celery looks for children that have ended when a pipe of theirs closes, which is a moment
 # before they can be seen to have ended; and else every five seconds. Fifty times of that
 # are long.
 AsynPool.timers = property(lambda pool: {pool.maintain_pool: 0.05})
 
+if VISIBILITY in os.environ:
+    app.conf.broker_transport_options = {"visibility_timeout": float(os.environ[VISIBILITY])}
+
 _parent: tuple[int, Any] = (0, None)
-_timers: dict[str, threading.Timer] = {}
 
 
 def deliveries_key(task_id: str) -> str:
@@ -39,26 +46,58 @@ def use_storage(**_: Any) -> None:
     _parent = os.getpid(), storage()
 
 
+class Killer:
+    """Kills its process by SIGKILL, after so many requests and then so many seconds."""
+
+    def __init__(self, requests: int, seconds: float) -> None:
+        self._requests = requests
+        self._timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+        self._lock = threading.Lock()
+
+    def count(self) -> None:
+        """Take note of a request."""
+        with self._lock:
+            self._requests -= 1
+            if self._requests == 0:
+                self._timer.start()
+
+    def stop(self) -> None:
+        """Let a process live that has done its task."""
+        with self._lock:
+            self._requests = 0
+        self._timer.cancel()
+
+
+#: A process runs one task at a time.
+_killers: list[Killer] = []
+
+
 @task_prerun.connect
-def kill_later(task_id: str, task: Any, **_: Any) -> None:
-    """Kill this process in the middle of the task, if its sender says so."""
-    delays = task.request.get(KILLS)
-    if not delays:
-        return
-    delivery = task.app.backend.client.incr(deliveries_key(task_id))
-    if delivery <= len(delays):
-        arguments = os.getpid(), signal.SIGKILL
-        _timers[task_id] = threading.Timer(delays[delivery - 1], os.kill, arguments)
-        _timers[task_id].start()
+def begin_to_count(task_id: str, task: Any, **_: Any) -> None:
+    """Have this process killed in the middle of the task, if its sender says so."""
+    kills = task.request.get(KILLS)
+    if kills:
+        delivery = task.app.backend.client.incr(deliveries_key(task_id))
+        _killers.extend(Killer(*kill) for kill in kills[delivery - 1 : delivery])
 
 
 @task_postrun.connect
-def kill_no_more(task_id: str, **_: Any) -> None:
-    """Let a task that was quicker live."""
-    timer = _timers.pop(task_id, None)
-    if timer is not None:
-        timer.cancel()
-        timer.join()
+def stop_counting(**_: Any) -> None:
+    """Kill nobody between tasks."""
+    while _killers:
+        _killers.pop().stop()
+
+
+def send_counted(
+    self: Client, request: Any, operation: Any, send: Callable[..., Any] = Client.send
+) -> Any:
+    """Make a request, and count it."""
+    for killer in _killers:
+        killer.count()
+    return send(self, request, operation)
+
+
+Client.send = send_counted  # type: ignore[method-assign]
 
 
 @app.task
