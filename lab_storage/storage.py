@@ -320,8 +320,9 @@ class LabStorage:
         Notes
         -----
         A cancel ends the loop without an error, also one that is made in its body.
-        ``close()`` may be called from any thread. Blocks in each step; nothing is sent
-        before the first.
+        Blocks in each step; nothing is sent before the first. It is a generator by
+        `collections.abc.Generator`, of a class of its own, so that ``close()`` may be
+        called from any thread, also while another one waits in it.
         """
         operation = self._begin(timeout)
         _check_name("name", name, DNS_SUBDOMAIN)

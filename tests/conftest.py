@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures", "tests.plane.plugin", "tests.recorded"]
+pytest_plugins = ["pytester", "tests.fixtures", "tests.plane.plugin", "tests.recorded"]
