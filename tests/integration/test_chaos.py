@@ -57,7 +57,7 @@ ABANDONED_CALLS = 1000
 PATIENT_SECONDS = 90.0
 # Longer than etcd waits for a sign of life from its leader, itself, by default: 1 s.
 ETCD_PAUSE_SECONDS = 5.0
-# What a client asks to be told the smallest part of an object: nobody starts its pod.
+# The stand-in kubelet has little to do with such a pod.
 PENDING = {START: "pending"}
 
 
@@ -371,11 +371,12 @@ def test_killed_processes_are_followed_by_others(
     processes.set_forkserver_preload([__name__])
 
     def begin(user: str) -> Any:
-        ours, theirs = processes.Pipe()
-        identity = plane.host, str(plane.ca_file), plane.token("admin"), user, theirs
-        process = processes.Process(target=create_in_a_process, args=identity)
-        process.start()
-        assert ours.poll(PATIENT_SECONDS)
+        ours, theirs = processes.Pipe(duplex=False)
+        with ours, theirs:
+            identity = plane.host, str(plane.ca_file), plane.token("admin"), user, theirs
+            process = processes.Process(target=create_in_a_process, args=identity)
+            process.start()
+            assert ours.poll(PATIENT_SECONDS)
         return process
 
     whole = begin(f"{crowd}-whole")
