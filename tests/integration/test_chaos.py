@@ -169,9 +169,22 @@ class Progress:
     @property
     def logger(self) -> Any:
         """A logger that is counted here."""
-        return structlog.wrap_logger(
-            None, processors=[self], wrapper_class=structlog.BoundLogger, context_class=dict
-        )
+        return logger_of(self)
+
+
+def logger_of(processor: Callable[[Any, str, Any], Any]) -> Any:
+    """A logger whose lines end in ``processor``."""
+    return structlog.wrap_logger(
+        None, processors=[processor], wrapper_class=structlog.BoundLogger, context_class=dict
+    )
+
+
+def drop(_logger: Any, _method: str, _line: Any) -> Any:
+    """Let a line go no further. Without a lock, as calls are interrupted in here too."""
+    raise structlog.DropEvent
+
+
+SILENT = logger_of(drop)
 
 
 # -- Fixtures ----------------------------------------------------------------------
@@ -198,7 +211,7 @@ def admin(plane: ControlPlane) -> Iterator[client.ApiClient]:
 @pytest.fixture
 def storage(admin: client.ApiClient) -> Iterator[LabStorage]:
     """A storage on that control plane, as its administrator."""
-    with LabStorage(admin, Progress().logger) as storage:
+    with LabStorage(admin, SILENT) as storage:
         yield storage
 
 
@@ -291,7 +304,7 @@ def test_other_users_hear_403_while_the_server_learns_of_their_roles(
 
     with (
         control_plane.api_client("lab") as api_client,
-        LabStorage(api_client, Progress().logger) as storage,
+        LabStorage(api_client, SILENT) as storage,
         ThreadPoolExecutor(2) as threads,
     ):
         reads = [threads.submit(read, storage) for _ in range(2)]
@@ -356,7 +369,7 @@ def create_in_a_process(
     lab = lab_of(user, PENDING)
     with (
         client.ApiClient(configuration) as api_client,
-        LabStorage(api_client, Progress().logger) as storage,
+        LabStorage(api_client, SILENT) as storage,
     ):
         connection.send(None)
         storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
@@ -396,8 +409,9 @@ def test_killed_processes_are_followed_by_others(
         exits[process.exitcode] += 1
         storage.create(lab_of(user, PENDING), timeout_of(PATIENT_SECONDS, user), operation_id=user)
 
-    # One or another may have been too quick.
-    assert exits[-signal.SIGKILL] >= KILLED_PROCESSES // 2
+    # The later ones may have been too quick.
+    assert exits[-signal.SIGKILL] >= KILLED_PROCESSES // 4
+    assert {0, -signal.SIGKILL} >= set(exits)
     found = inventory(admin, crowd)
     assert {f"lab-{user}" for user in [*users, f"{crowd}-whole"]} == set(found)
     for user in users:
@@ -407,16 +421,11 @@ def test_killed_processes_are_followed_by_others(
 def test_attempts_at_the_same_time_make_one_lab(
     admin: client.ApiClient, storage: LabStorage, crowd: str
 ) -> None:
-    """An attempt that was given up too soon and its repeat do not hinder each other.
-
-    Not even where the quota has room for one pod, and is charged for a second before that is
-    found to exist.
-    """
+    """A task that is delivered twice, to two workers, makes one lab, and both succeed."""
     users = [f"{crowd}-{number}" for number in range(10)]
 
     def create(user: str) -> None:
-        lab = small_lab(user, {"limits.cpu": "1", "pods": "1"})
-        storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
+        storage.create(small_lab(user), timeout_of(PATIENT_SECONDS, user), operation_id=user)
 
     with ThreadPoolExecutor(4) as threads:
         for user in users:
@@ -425,6 +434,26 @@ def test_attempts_at_the_same_time_make_one_lab(
     found = inventory(admin, crowd)
     for user in users:
         assert_whole(found[f"lab-{user}"], small_lab(user), user)
+
+
+def test_attempts_that_were_given_up_do_not_hinder_their_repeats(
+    admin: client.ApiClient, storage: LabStorage, crowd: str
+) -> None:
+    """A repeat at once completes the lab, whatever is still under way of the first attempt.
+
+    The quota has room for one pod.
+    """
+    users = [f"{crowd}-{number:02}" for number in range(30)]
+    labs = {user: small_lab(user, {"limits.cpu": "1", "pods": "1"}) for user in users}
+
+    for number, user in enumerate(users):
+        with suppress(OperationTimeoutError):
+            storage.create(labs[user], timeout_of(0.003 * number, user), operation_id=user)
+        storage.create(labs[user], timeout_of(PATIENT_SECONDS, user), operation_id=user)
+
+    found = inventory(admin, crowd)
+    for user in users:
+        assert_whole(found[f"lab-{user}"], labs[user], user)
 
 
 def test_repeats_do_not_use_up_the_quota(
@@ -582,7 +611,7 @@ def test_lost_answers_make_no_second_object_and_no_conflict(
     with plane.api_client() as api_client:
         losing = LosesAnswers(api_client.rest_client.pool_manager)
         api_client.rest_client.pool_manager = losing
-        with LabStorage(api_client, Progress().logger) as storage:
+        with LabStorage(api_client, SILENT) as storage:
             storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
             assert_whole(inventory(admin, crowd)[names.namespace], lab, user)
             assert len(lab.to_manifests()) == len(losing.writes)
@@ -607,7 +636,7 @@ def test_abandoned_calls_leave_nothing(admin: client.ApiClient, lab: LabObjectNa
     """After a thousand calls that an exception left at some moment all is as before."""
     moments = random.Random(lab.namespace)
     before = sockets()
-    storage = LabStorage(admin, Progress().logger)
+    storage = LabStorage(admin, SILENT)
 
     def interrupt(*_: Any) -> None:
         raise TimeLimit
@@ -683,7 +712,7 @@ def test_no_moment_is_a_bad_one_to_leave_a_call(
 
     So no lock is held for ever, no helper is lost, and nothing is mistaken for a failure.
     """
-    storage = LabStorage(admin, Progress().logger)
+    storage = LabStorage(admin, SILENT)
 
     def call(interruption: Interruption) -> object:
         try:
