@@ -197,5 +197,9 @@ def describe_object(kind: str | None, namespace: str | None, name: str | None) -
 
 
 def one_line(text: str) -> str:
-    """Fold white space and what does not print: an error is a line, and moves no cursor."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    """Fold white space, and escape what does not print: an error is a line, and moves no cursor."""
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    escaped = (char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    return "".join(escaped)

@@ -202,4 +202,4 @@ def test_refusal_in_plain_text_is_told(storage_of: StorageOf) -> None:
     )
     with Villain(refused) as villain, pytest.raises(KubernetesError) as caught:
         read_phase(storage_of(villain), timeout_of(5))
-    assert str(caught.value).endswith(": 403: No entry [31m on Tuesdays")
+    assert str(caught.value).endswith(r": 403: No entry\x1b[31m on Tuesdays")

@@ -39,6 +39,7 @@ from lab_storage import (
 )
 from lab_storage._objects import manager_of
 from lab_storage._workers import MOST_WORKERS
+from tests.integration.test_plane import state
 from tests.labs import lab_of, names_of, timeout_of
 from tests.plane.control_plane import ControlPlane
 from tests.plane.kubelet_behaviours import START
@@ -436,26 +437,6 @@ def test_attempts_at_the_same_time_make_one_lab(
         assert_whole(found[f"lab-{user}"], small_lab(user), user)
 
 
-def test_attempts_that_were_given_up_do_not_hinder_their_repeats(
-    admin: client.ApiClient, storage: LabStorage, crowd: str
-) -> None:
-    """A repeat at once completes the lab, whatever is still under way of the first attempt.
-
-    The quota has room for one pod.
-    """
-    users = [f"{crowd}-{number:02}" for number in range(30)]
-    labs = {user: small_lab(user, {"limits.cpu": "1", "pods": "1"}) for user in users}
-
-    for number, user in enumerate(users):
-        with suppress(OperationTimeoutError):
-            storage.create(labs[user], timeout_of(0.003 * number, user), operation_id=user)
-        storage.create(labs[user], timeout_of(PATIENT_SECONDS, user), operation_id=user)
-
-    found = inventory(admin, crowd)
-    for user in users:
-        assert_whole(found[f"lab-{user}"], labs[user], user)
-
-
 def test_repeats_do_not_use_up_the_quota(
     admin: client.ApiClient, storage: LabStorage, crowd: str
 ) -> None:
@@ -751,10 +732,9 @@ def test_silent_server_holds_up_no_call(
     is_connected: bool,
 ) -> None:
     """While kube-apiserver is stopped each method ends in time, and works again afterwards."""
-    timeout = timeout_of(0.5 if end == "deadline" else PATIENT_SECONDS)
     ended: dict[str, float] = {}
 
-    def call(name: str) -> type[Exception] | None:
+    def call(name: str, timeout: Timeout) -> type[Exception] | None:
         try:
             METHODS[name](storage, timeout)
         except (LabStorageError, StopIteration) as error:
@@ -766,7 +746,9 @@ def test_silent_server_holds_up_no_call(
     if is_connected:
         storage.read_lab_objects(names_of(), timeout_of(PATIENT_SECONDS))
     with plane.pause_apiserver(), ThreadPoolExecutor(len(METHODS)) as threads:
-        calls = {name: threads.submit(call, name) for name in METHODS}
+        wait_for(lambda: state(plane.pids["kube-apiserver"]) == "T")
+        timeout = timeout_of(0.5 if end == "deadline" else PATIENT_SECONDS)
+        calls = {name: threads.submit(call, name, timeout) for name in METHODS}
         time.sleep(0.5)  # by then each waits for an answer, or its deadline has come
         over = time.monotonic()
         if end == "cancel":
