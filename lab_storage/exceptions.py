@@ -197,7 +197,7 @@ def describe_object(kind: str | None, namespace: str | None, name: str | None) -
 
 
 def one_line(text: str) -> str:
-    """Fold white space, and escape what does not print: an error is a line, and moves no cursor."""
+    """Fold white space, escape what does not print: an error is a line and moves no cursor."""
     line = " ".join(text.split())
     if line.isprintable():
         return line
