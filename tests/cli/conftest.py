@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -76,3 +77,11 @@ def running_lab(server: EmbeddedServer, lab: LabObjectNames, logger: Any) -> Lab
         assert EVENTS == len(list(islice(events, EVENTS)))
         events.close()
     return lab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hangups_count() -> Iterator[None]:
+    """Under nohup a hang-up is ignored, by the programs that are started here too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
