@@ -164,6 +164,11 @@ class Answer:
             text = self.body[:_LONGEST_TEXT].decode("utf-8", "replace").strip()
             if text:
                 return text
+        return self.phrase
+
+    @property
+    def phrase(self) -> str:
+        """HTTP's words for the status, whatever the server says."""
         try:
             return HTTPStatus(self.status).phrase
         except ValueError:
@@ -298,8 +303,5 @@ def safe_message(answer: Answer, request: Request) -> str:
     safe = _safe(request.name, request.namespace)
     if request.kind is not SECRET or safe.fullmatch(answer.message):
         return answer.message
-    try:
-        phrase = HTTPStatus(answer.status).phrase
-    except ValueError:
-        phrase = "no reason given"
-    return phrase if not answer.details else f"{phrase} (message withheld: it may show the Secret)"
+    withheld = " (message withheld: it may show the Secret)" if answer.details else ""
+    return answer.phrase + withheld

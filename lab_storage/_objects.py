@@ -63,9 +63,10 @@ def check_metadata(answer: Answer) -> None:
 
 def _is_json(answer: Answer) -> bool:
     try:
-        return isinstance(json.loads(answer.body), dict)
-    except (ValueError, RecursionError):
+        _ = answer.content
+    except UnusableError:
         return False
+    return True
 
 
 def read(
