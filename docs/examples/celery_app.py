@@ -87,7 +87,9 @@ class LabRequest(Request):
     def terminate(self, pool: Any, signal: Any = None) -> None:
         """Do what ``revoke(terminate=True)`` asks for."""
         if isinstance(pool, prefork.TaskPool):
-            super().terminate(pool, signal)
+            # Of SIGTERM, Celery's processes make an exception, and Python drops one that is
+            # raised while an object is being finalized: the task would go on, unseen.
+            super().terminate(pool, "KILL")
         elif timeout := LabTask.running.get(self.id):
             timeout.cancel()
 

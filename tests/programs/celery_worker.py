@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -104,6 +105,20 @@ Client.send = send_counted  # type: ignore[method-assign]
 def fail(error: str, *arguments: Any) -> None:
     """Raise an error of the library."""
     raise getattr(lab_storage, error)(*arguments)
+
+
+@app.task(bind=True)
+def work_on(self: LabTask, place: str, seconds: float) -> None:
+    """Be where Python drops an exception, say so, and go on for so long whatever happens."""
+    redis = self.app.backend.client
+
+    class Finalized:
+        def __del__(self) -> None:
+            redis.rpush(place, os.getpid())
+            time.sleep(seconds)
+
+    Finalized()
+    time.sleep(seconds)
 
 
 @app.task(bind=True)

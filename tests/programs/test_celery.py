@@ -265,7 +265,7 @@ class WorkerTests:
         assert {"REVOKED"} == final_states(results)
 
     def test_revocation_at_any_moment_is_final(
-        self, app: ModuleType, worker: Worker, user: str
+        self, app: ModuleType, worker: Worker, server: Server, user: str
     ) -> None:
         """Before, while and after it begins: a task that is revoked does not go on."""
         chance, seed = random_numbers()
@@ -280,8 +280,26 @@ class WorkerTests:
             with pytest.raises(TaskRevokedError):
                 result.get(SECONDS)
         eventually(worker.is_idle, "the tasks are acknowledged")
+        if isinstance(server.cluster, EmbeddedServer):
+            eventually(lambda: server.cluster.open_watches == 0, f"nobody watches (seed {seed})")
         assert app.status.delay(f"{user}-none", SECONDS).get(SECONDS) is None
         assert {"REVOKED"} == final_states(results), f"seed {seed}"
+
+    @prefork
+    def test_revocation_ends_a_process_that_drops_exceptions(
+        self, extras: ModuleType, worker: Worker
+    ) -> None:
+        """What CPython does with one that is raised in ``__del__``; the process ends all the same."""
+        place = secrets.token_hex(4)
+        result = extras.work_on.delay(place, 10 * SECONDS)
+        told = worker.redis.blpop([place], timeout=SECONDS)
+        assert told, "the task has begun"
+        pid = int(told[1])
+        assert pid in worker.children
+        result.revoke(terminate=True)
+        with pytest.raises(TaskRevokedError):
+            result.get(SECONDS)
+        eventually(lambda: pid not in worker.children, "the process has ended")
 
     def test_conflict_comes_back_as_it_was_raised(
         self, app: ModuleType, server: Server, user: str
