@@ -85,7 +85,8 @@ class LabRequest(Request):
     """
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
-        """Do what ``revoke(terminate=True)`` asks for."""
+        """Do what ``revoke(terminate=True)`` asks for, by a signal that cannot be missed."""
+        del signal
         if isinstance(pool, prefork.TaskPool):
             # Of SIGTERM, Celery's processes make an exception, and Python drops one that is
             # raised while an object is being finalized: the task would go on, unseen.

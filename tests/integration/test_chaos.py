@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 LABS = 50
 THREADS = 10
 KILLED_PROCESSES = 20
+BUSY_NAMESPACES = 2000
 ABANDONED_CALLS = 1000
 PATIENT_SECONDS = 90.0
 # Longer than etcd waits for a sign of life from its leader, itself, by default: 1 s.
@@ -766,3 +767,43 @@ def test_silent_server_holds_up_no_call(
     limit = over + PROMISED_SECONDS + NOISE_SECONDS
     assert [] == [name for name in METHODS if ended[name] > limit]
     assert storage.read_pod_phase(names_of("nobody"), timeout_of(PATIENT_SECONDS)) is None
+
+
+# -- Others keep the control plane busy ---------------------------------------------
+
+
+def test_lab_is_made_while_the_controllers_are_busy(
+    plane: ControlPlane, storage: LabStorage, crowd: str
+) -> None:
+    """The default ServiceAccount is late while thousands of namespaces are being set up.
+
+    The last test of all: the controllers are busy with them for a minute after it.
+    """
+    user = f"{crowd}-1"
+    made: list[str] = []
+    prefix = f"busy-{secrets.token_hex(4)}-"
+    stop = threading.Event()
+
+    def flood(part: int) -> None:
+        with plane.api_client() as admin:
+            core = client.CoreV1Api(admin)
+            for number in range(part, BUSY_NAMESPACES, 4):
+                if stop.is_set():
+                    return
+                name = f"{prefix}{number:04}"
+                core.create_namespace({"metadata": {"name": name}})
+                made.append(name)
+
+    with ThreadPoolExecutor(4) as threads:
+        floods = [threads.submit(flood, part) for part in range(4)]
+        try:
+            while len(made) < BUSY_NAMESPACES // 4 and not any(f.done() for f in floods):
+                stop.wait(0.05)
+            timeout = timeout_of(2 * PATIENT_SECONDS, user)
+            storage.create(lab_of(user), timeout)
+            assert PodPhase.RUNNING == storage.wait_for_pod_start("lab", f"lab-{user}", timeout)
+            for flooded in floods:
+                flooded.result()
+        finally:
+            stop.set()
+    assert BUSY_NAMESPACES == len(storage.list_namespaces(prefix, timeout_of(PATIENT_SECONDS)))

@@ -17,7 +17,6 @@ from tests.labs import lab_of, names_of, timeout_of
 from tests.plane.remote import Cluster
 
 LABS_AT_ONCE = 20
-BUSY_NAMESPACES = 2000
 
 
 @pytest.fixture
@@ -44,6 +43,16 @@ def discard(control_plane: Cluster, namespaces: list[str]) -> None:
         for name in namespaces:
             with contextlib.suppress(client.ApiException):
                 client.CoreV1Api(admin).delete_namespace(name)
+
+
+def without_scheduler(messages: list[str]) -> list[str]:
+    """Leave kube-scheduler's one event out of those of a pod.
+
+    It is written beside the binding. A quick kubelet's first may be there before.
+    """
+    others = [each for each in messages if not each.startswith("Successfully assigned")]
+    assert 1 == len(messages) - len(others)
+    return others
 
 
 def test_lab_lives_from_create_to_delete(storage: LabStorage, user: str) -> None:
@@ -86,9 +95,9 @@ def test_lab_lives_from_create_to_delete(storage: LabStorage, user: str) -> None
     watched.cancel()
     watcher.join(5)
     assert not watcher.is_alive()
-    told = [message.split()[0] for message in messages]
-    started = ["Successfully", "Pulling", "Successfully", "Container", "Container"]
-    assert started + started[1:] == told[:9]
+    told = [message.split()[0] for message in without_scheduler(messages)]
+    started = ["Pulling", "Successfully", "Container", "Container"]
+    assert started * 2 == told[:8]
     assert len(set(messages)) >= 6
 
 
@@ -102,9 +111,9 @@ def test_events_of_started_pod_come_oldest_first(storage: LabStorage, user: str)
         told.append(message)
         if len(told) == 9:
             timeout.cancel()
-    assert told[0].startswith("Successfully assigned")
-    assert told[1] == 'Pulling image "registry.example/provisioner:1.4.0"'
-    assert told[5] == 'Pulling image "registry.example/sciplat-lab:w_2026_46"'
+    by_kubelet = without_scheduler(told)
+    assert by_kubelet[0] == 'Pulling image "registry.example/provisioner:1.4.0"'
+    assert by_kubelet[4] == 'Pulling image "registry.example/sciplat-lab:w_2026_46"'
 
 
 @pytest.mark.parametrize(
@@ -185,36 +194,3 @@ def test_twenty_labs_start_at_once(control_plane: Cluster, storage: LabStorage) 
         assert namespaces == storage.list_namespaces(f"lab-{crowd}-", timeout_of(10))
     finally:
         discard(control_plane, namespaces)
-
-
-def test_lab_is_made_while_the_controllers_are_busy(
-    control_plane: Cluster, storage: LabStorage, user: str
-) -> None:
-    """The default ServiceAccount is late while thousands of namespaces are being set up."""
-    made: list[str] = []
-    prefix = f"busy-{secrets.token_hex(4)}-"
-    stop = threading.Event()
-
-    def flood(part: int) -> None:
-        with control_plane.api_client() as admin:
-            core = client.CoreV1Api(admin)
-            for number in range(part, BUSY_NAMESPACES, 4):
-                if stop.is_set():
-                    return
-                name = f"{prefix}{number:04}"
-                core.create_namespace({"metadata": {"name": name}})
-                made.append(name)
-
-    with ThreadPoolExecutor(4) as threads:
-        floods = [threads.submit(flood, part) for part in range(4)]
-        try:
-            while len(made) < BUSY_NAMESPACES // 4 and not any(f.done() for f in floods):
-                stop.wait(0.05)
-            storage.create(lab_of(user), timeout_of(120, user))
-            phase = storage.wait_for_pod_start("lab", f"lab-{user}", timeout_of(120, user))
-            assert PodPhase.RUNNING == phase
-            for flooded in floods:
-                flooded.result()
-        finally:
-            stop.set()
-    assert BUSY_NAMESPACES == len(storage.list_namespaces(prefix, timeout_of(30)))

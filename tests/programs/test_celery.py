@@ -235,7 +235,8 @@ class WorkerTests:
 
         progress = [each["result"]["events"] for each in states if each["status"] == "PROGRESS"]
         assert [progress[-1][:length] for length in range(1, len(progress) + 1)] == progress
-        assert progress[-1][0].startswith("Successfully assigned")
+        # Not always the first: kube-scheduler tells it beside what it does.
+        assert any(each.startswith("Successfully assigned") for each in progress[-1])
         assert "SUCCESS" == states[-1]["status"]
 
     def test_revocation_cancels(
@@ -289,7 +290,7 @@ class WorkerTests:
     def test_revocation_ends_a_process_that_drops_exceptions(
         self, extras: ModuleType, worker: Worker
     ) -> None:
-        """What CPython does with one that is raised in ``__del__``; the process ends all the same."""
+        """As CPython drops one that is raised in ``__del__``; the task ends all the same."""
         place = secrets.token_hex(4)
         result = extras.work_on.delay(place, 10 * SECONDS)
         told = worker.redis.blpop([place], timeout=SECONDS)
