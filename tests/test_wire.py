@@ -40,10 +40,12 @@ def helpers() -> list[threading.Thread]:
 def timers_to(port: int) -> list[str]:
     """Give the timers of the sockets that are connected to a port of this machine.
 
+    Those of connections that are over are left out: the port may have been another's before.
     Source: https://docs.kernel.org/networking/proc_net_tcp.html
     """
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [line[5] for line in lines if int(line[2].partition(":")[2], 16) == port]
+    established = [line for line in lines if line[3] == "01"]
+    return [line[5] for line in established if int(line[2].partition(":")[2], 16) == port]
 
 
 @pytest.fixture

@@ -542,7 +542,7 @@ def test_forked_children_use_the_storage_of_their_parent(
     assert [phases] * 4 == [theirs for theirs, _ in told]
     own = [number for _, numbers in told for number in numbers]
     assert len(own) == len(set(own)) == 4
-    assert before == sockets()
+    assert set() == sockets() - before
     for ours, theirs in pipes:
         ours.close()
         theirs.close()
@@ -656,7 +656,8 @@ def test_abandoned_calls_leave_nothing(admin: client.ApiClient, lab: LabObjectNa
     storage.close()
     gc.collect()
     wait_for(lambda: not any(each.name.startswith("lab_storage") for each in running()))
-    assert before == sockets()
+    # Others that were there may have been garbage.
+    assert set() == sockets() - before
 
 
 class Interruption:

@@ -129,12 +129,12 @@ def test_close_leaves_no_thread_and_no_socket() -> None:
     server.close()
     server.close()
 
-    assert threads == set(threading.enumerate())
+    assert set() == set(threading.enumerate()) - threads
     assert b"" == idle.recv(1)
     assert b"" == silent.recv(1)
     for connection in (idle, watching, silent):
         connection.close()
-    assert before == sockets()
+    assert set() == sockets() - before
 
 
 def test_server_is_started_once() -> None:
