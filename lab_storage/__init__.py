@@ -3,6 +3,11 @@
 The names of the contract are in ``__all__``; `FAIL_FAST` is a convenience.
 """
 
+# First and from here, not from the depth of our own imports: where its stack of frames is about
+# to grow, CPython 3.11 allocates and frees a part of it at each call, and compiling the patterns
+# of urllib3 and http.cookies took four times as long there.
+import kubernetes.client  # noqa: F401
+
 from lab_storage._version import __version__ as __version__
 from lab_storage.exceptions import (
     KubernetesError,
