@@ -134,7 +134,7 @@ def test_close_leaves_no_thread_and_no_socket() -> None:
     assert b"" == silent.recv(1)
     for connection in (idle, watching, silent):
         connection.close()
-    assert set() == sockets() - before
+    assert sockets() <= before
 
 
 def test_server_is_started_once() -> None:
