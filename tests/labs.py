@@ -40,3 +40,13 @@ def lab_of(user: str = "jovyan", annotations: dict[str, str] | None = None) -> L
 def timeout_of(seconds: float, user: str = "jovyan", operation: str = "Testing") -> Timeout:
     """A timeout of so many seconds."""
     return Timeout(operation, timedelta(seconds=seconds), user)
+
+
+def without_scheduler(messages: list[str]) -> list[str]:
+    """Leave kube-scheduler's one event out of those of a pod.
+
+    It is written beside the binding. A quick kubelet's first may be there before.
+    """
+    others = [each for each in messages if not each.startswith("Successfully assigned")]
+    assert 1 == len(messages) - len(others)
+    return others

@@ -13,7 +13,7 @@ import structlog
 from kubernetes import client
 
 from lab_storage import FAIL_FAST, KubernetesError, LabStorage, PodPhase, PodStartError
-from tests.labs import lab_of, names_of, timeout_of
+from tests.labs import lab_of, names_of, timeout_of, without_scheduler
 from tests.plane.remote import Cluster
 
 LABS_AT_ONCE = 20
@@ -43,16 +43,6 @@ def discard(control_plane: Cluster, namespaces: list[str]) -> None:
         for name in namespaces:
             with contextlib.suppress(client.ApiException):
                 client.CoreV1Api(admin).delete_namespace(name)
-
-
-def without_scheduler(messages: list[str]) -> list[str]:
-    """Leave kube-scheduler's one event out of those of a pod.
-
-    It is written beside the binding. A quick kubelet's first may be there before.
-    """
-    others = [each for each in messages if not each.startswith("Successfully assigned")]
-    assert 1 == len(messages) - len(others)
-    return others
 
 
 def test_lab_lives_from_create_to_delete(storage: LabStorage, user: str) -> None:

@@ -139,6 +139,12 @@ class Server:
                         objects.setdefault(kind, []).append(each)
         return found
 
+    def await_no_watches(self) -> None:
+        """Return once nobody watches. A real server does not tell, and is not asked."""
+        cluster = self.cluster
+        if isinstance(cluster, EmbeddedServer):
+            eventually(lambda: cluster.open_watches == 0, "nobody watches")
+
     def discard_labs(self) -> None:
         """Have all labs deleted; their end is not waited for."""
         with self.storage() as storage, self.cluster.api_client() as admin:
@@ -257,8 +263,8 @@ class WorkerTests:
             with pytest.raises(TaskRevokedError):
                 result.get(SECONDS)
         eventually(worker.is_idle, "the tasks are acknowledged")
+        server.await_no_watches()
         if isinstance(server.cluster, EmbeddedServer):
-            eventually(lambda: server.cluster.open_watches == 0, "nobody watches")
             number = len(server.cluster.requests)
         assert "Pending" == app.status.delay(users[0], SECONDS).get(SECONDS)
         if isinstance(server.cluster, EmbeddedServer):
@@ -270,6 +276,7 @@ class WorkerTests:
     ) -> None:
         """Before, while and after it begins: a task that is revoked does not go on."""
         chance, seed = random_numbers()
+        print(f"seed {seed}")
         results = []
         for number in range(12):
             name = f"{user}-{number}"
@@ -281,8 +288,7 @@ class WorkerTests:
             with pytest.raises(TaskRevokedError):
                 result.get(SECONDS)
         eventually(worker.is_idle, "the tasks are acknowledged")
-        if isinstance(server.cluster, EmbeddedServer):
-            eventually(lambda: server.cluster.open_watches == 0, f"nobody watches (seed {seed})")
+        server.await_no_watches()
         assert app.status.delay(f"{user}-none", SECONDS).get(SECONDS) is None
         assert {"REVOKED"} == final_states(results), f"seed {seed}"
 
@@ -372,8 +378,7 @@ class WorkerTests:
         result = app.create.apply_async((user, manifests, 10 * SECONDS), soft_time_limit=2)
         with pytest.raises(SoftTimeLimitExceeded):
             result.get(SECONDS)
-        if isinstance(server.cluster, EmbeddedServer):
-            eventually(lambda: server.cluster.open_watches == 0, "nobody watches")
+        server.await_no_watches()
         assert "Pending" == app.status.delay(user, SECONDS).get(SECONDS)
         assert children == worker.children
 
