@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lab_storage import _objects
-from lab_storage._answer import Request, mapping_at
-from lab_storage._client import Client
-from lab_storage._decode import decode
-from lab_storage._kinds import (
+from lab_storage._api import objects as _objects
+from lab_storage._api.answer import Request, mapping_at
+from lab_storage._api.client import Client
+from lab_storage._api.operation import Operation
+from lab_storage._api.watch import DELETED, LISTED, follow
+from lab_storage._api.workers import Workers
+from lab_storage._manifests.decode import decode
+from lab_storage._manifests.kinds import (
     CONFIG_MAP,
     KINDS,
     NAMESPACE,
@@ -19,9 +22,6 @@ from lab_storage._kinds import (
     SERVICE_ACCOUNT,
     Kind,
 )
-from lab_storage._operation import Operation
-from lab_storage._watch import DELETED, LISTED, follow
-from lab_storage._workers import Workers
 from lab_storage.exceptions import KubernetesError
 from lab_storage.models import LabObjectNames, LabStateObjects
 
@@ -45,7 +45,7 @@ def create(
     manifests
         The namespace first, the pod last.
     manager
-        Who makes the objects, by `lab_storage._objects.manager_of`.
+        Who makes the objects, by `lab_storage._api.objects.manager_of`.
     """
     namespace, *others, pod = manifests
     is_new = _objects.create(client, operation, NAMESPACE, namespace, manager) is not None

@@ -6,12 +6,12 @@ from typing import Any
 
 import attrs
 
-from lab_storage import _objects
-from lab_storage._answer import JSON, Answer, Request, mapping_at, mappings_at
-from lab_storage._client import Client
-from lab_storage._kinds import NAMESPACE
-from lab_storage._operation import Operation
-from lab_storage._retry import Backoff, TransientError, call
+from lab_storage._api import objects as _objects
+from lab_storage._api.answer import JSON, Answer, Request, mapping_at, mappings_at
+from lab_storage._api.client import Client
+from lab_storage._api.operation import Operation
+from lab_storage._api.retry import Backoff, TransientError, call
+from lab_storage._manifests.kinds import NAMESPACE
 from lab_storage.exceptions import one_line
 
 # Names alone: a namespace's managedFields are most of it. See

@@ -6,13 +6,13 @@ from collections.abc import Collection, Generator, Iterator
 from operator import attrgetter
 from typing import Any
 
-from lab_storage import _objects
-from lab_storage._answer import Request, mapping_at, mappings_at
-from lab_storage._client import Client
-from lab_storage._kinds import EVENT, POD
-from lab_storage._operation import Operation
-from lab_storage._retry import call
-from lab_storage._watch import ADDED, DELETED, LISTED, follow
+from lab_storage._api import objects as _objects
+from lab_storage._api.answer import Request, mapping_at, mappings_at
+from lab_storage._api.client import Client
+from lab_storage._api.operation import Operation
+from lab_storage._api.retry import call
+from lab_storage._api.watch import ADDED, DELETED, LISTED, follow
+from lab_storage._manifests.kinds import EVENT, POD
 from lab_storage.exceptions import PodStartError
 from lab_storage.models import PodPhase
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab_storage._kinds import DNS_LABEL, DNS_SUBDOMAIN, NameRule
-from lab_storage._manifests import lab_manifests, read_lab
+from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, NameRule
+from lab_storage._manifests.lab import lab_manifests, read_lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

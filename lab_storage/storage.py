@@ -6,14 +6,15 @@ from collections.abc import Collection, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lab_storage import _labs, _namespaces, _objects, _pods
-from lab_storage._client import Client
-from lab_storage._decode import decode
-from lab_storage._kinds import DNS_LABEL, DNS_SUBDOMAIN, SECRET, NameRule
-from lab_storage._manifests import lab_manifests
-from lab_storage._operation import Operation
-from lab_storage._watch import Interruptible
-from lab_storage._workers import Workers
+from lab_storage import _labs, _namespaces, _pods
+from lab_storage._api import objects as _objects
+from lab_storage._api.client import Client
+from lab_storage._api.operation import Operation
+from lab_storage._api.watch import Interruptible
+from lab_storage._api.workers import Workers
+from lab_storage._manifests.decode import decode
+from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, SECRET, NameRule
+from lab_storage._manifests.lab import lab_manifests
 from lab_storage.exceptions import MissingSecretError
 from lab_storage.models import LabObjectNames, LabObjects, LabStateObjects, PodPhase
 from lab_storage.timeout import Timeout

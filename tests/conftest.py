@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["pytester", "tests.fixtures", "tests.plane.plugin", "tests.recorded"]
+pytest_plugins = [
+    "pytester",
+    "tests.support.fixtures",
+    "tests.plane.plugin",
+    "tests.support.recorded",
+]

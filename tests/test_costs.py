@@ -12,12 +12,11 @@ import pytest
 from kubernetes.client import ApiClient
 
 from lab_storage import LabStorage, OperationCancelledError, PodPhase, Timeout
-from lab_storage import _decode as decoding
-
-from .fixtures import StorageOf
-from .labs import lab_of, names_of, timeout_of
-from .villain import Cluster, Seen, Villain, json_answer
-from .watching import PATIENCE_SECONDS, pod
+from lab_storage._manifests import decode as decoding
+from tests.support.fixtures import StorageOf
+from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.villain import Cluster, Seen, Villain, json_answer
+from tests.support.watching import PATIENCE_SECONDS, pod
 
 CALLS = 20
 NAMES = names_of()

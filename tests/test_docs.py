@@ -18,7 +18,7 @@ import yaml
 
 from lab_storage import LabStorage, OperationTimeoutError
 from lab_storage.testing import Delays, EmbeddedServer
-from tests.labs import lab_of, names_of, timeout_of
+from tests.support.labs import lab_of, names_of, timeout_of
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -69,7 +69,7 @@ def test_code_of_page_runs(page: Path, tmp_path: Path) -> None:
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         }
         done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "documents.py"), str(page)],
+            [sys.executable, str(ROOT / "tests/support/documents.py"), str(page)],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,

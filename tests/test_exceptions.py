@@ -28,8 +28,7 @@ from lab_storage import (
     PodStartError,
     Timeout,
 )
-
-from .labs import names_of, timeout_of
+from tests.support.labs import names_of, timeout_of
 
 ERRORS = [
     KubernetesError("refused"),

@@ -11,11 +11,10 @@ import pytest
 from kubernetes import client
 
 from lab_storage import KubernetesError, LabObjects, OperationTimeoutError
-
-from .fixtures import StorageOf
-from .labs import lab_of, names_of, timeout_of
-from .villain import Act, Cluster, Seen, Villain, status, stream
-from .watching import NAMESPACE, PATIENCE_SECONDS, Json, line, listed, shapes
+from tests.support.fixtures import StorageOf
+from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.villain import Act, Cluster, Seen, Villain, status, stream
+from tests.support.watching import NAMESPACE, PATIENCE_SECONDS, Json, line, listed, shapes
 
 #: All but the namespace and the pod.
 OTHERS = len(lab_of().to_manifests()) - 2
@@ -127,7 +126,7 @@ def test_who_may_not_watch_service_accounts_may_create_labs(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """Then the pod is tried until it is not refused for that any more."""
-    monkeypatch.setattr("lab_storage._retry._jitter", lambda _: 0.0)
+    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
     refusals = [status(403, "Forbidden", LATE_ACCOUNT)] * 2
     accounts = answers("serviceaccounts", status(code, "Because"), stream())
 

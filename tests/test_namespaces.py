@@ -8,11 +8,10 @@ import pytest
 
 from lab_storage import KubernetesError, OperationTimeoutError
 from lab_storage._namespaces import why_it_stays
-
-from .fixtures import StorageOf
-from .labs import timeout_of
-from .villain import Act, Seen, Villain, json_answer, status, status_content, stream
-from .watching import PATIENCE_SECONDS, Json, line, listed, shapes, turns
+from tests.support.fixtures import StorageOf
+from tests.support.labs import timeout_of
+from tests.support.villain import Act, Seen, Villain, json_answer, status, status_content, stream
+from tests.support.watching import PATIENCE_SECONDS, Json, line, listed, shapes, turns
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -69,7 +68,7 @@ def test_list_begins_anew_when_its_moment_is_forgotten(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Names of two moments would miss some or tell some twice."""
-    monkeypatch.setattr("lab_storage._retry._jitter", lambda _: 0.0)
+    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
     pages = [table("a", token="t1"), status(410, "Expired"), table("b", token="t2"), table("c")]
     with Villain(*pages) as villain:
         assert ["b", "c"] == list_names(storage_of(villain))
@@ -244,7 +243,7 @@ def test_timeout_tells_the_conditions_although_the_watch_broke_meanwhile(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A load balancer that cuts watches does not hide what keeps the namespace."""
-    monkeypatch.setattr("lab_storage._retry._jitter", lambda _: 0.0)
+    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
     watches = [
         stream(line("MODIFIED", namespace(11, conditions=CONDITIONS)), end="cut"),
         status(503, "ServiceUnavailable"),

@@ -20,11 +20,10 @@ from lab_storage import (
     Timeout,
 )
 from lab_storage._pods import why_it_stays
-
-from .fixtures import StorageOf
-from .labs import names_of, timeout_of
-from .villain import Act, Seen, Villain, json_answer, status, status_content, stream
-from .watching import (
+from tests.support.fixtures import StorageOf
+from tests.support.labs import names_of, timeout_of
+from tests.support.villain import Act, Seen, Villain, json_answer, status, status_content, stream
+from tests.support.watching import (
     NAMESPACE,
     PATIENCE_SECONDS,
     Json,
@@ -233,8 +232,8 @@ def test_quiet_pod_costs_three_requests_a_minute(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch, ends: bool
 ) -> None:
     """In a world that is a hundred times faster, where the idle limit of a minute is 0.6 s."""
-    monkeypatch.setattr("lab_storage._client.IDLE_SECONDS", 0.6)
-    monkeypatch.setattr("lab_storage._watch.QUICK_SECONDS", 0.01)
+    monkeypatch.setattr("lab_storage._api.client.IDLE_SECONDS", 0.6)
+    monkeypatch.setattr("lab_storage._api.watch.QUICK_SECONDS", 0.01)
 
     def watch(request: Seen) -> Act:
         seconds = int(request.query["timeoutSeconds"]) / 100
@@ -602,7 +601,7 @@ def test_timeout_of_a_deletion_tells_what_keeps_the_pod(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the watch broke meanwhile, which was made good and is not the reason."""
-    monkeypatch.setattr("lab_storage._retry._jitter", lambda _: 0.0)
+    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
     found = going(nodeName="node-7")
     script = deletion_script(found, stream(bookmark(11), end="cut"), stream())
     with Villain(script) as villain:

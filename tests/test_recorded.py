@@ -1,6 +1,6 @@
 """The nine methods' ordinary paths, on what a real API server said.
 
-See :mod:`tests.recorded`. What is asserted holds for the recording and for the server
+See :mod:`tests.support.recorded`. What is asserted holds for the recording and for the server
 that it is made from.
 """
 
@@ -12,9 +12,16 @@ import pytest
 from structlog.testing import LogCapture
 
 from lab_storage import FAIL_FAST, KubernetesError, MissingSecretError, PodPhase, PodStartError
-
-from .labs import lab_of, names_of, timeout_of
-from .recorded import EVENTS, NAMES, OPERATION, RECORDINGS, SECONDS, Stage, recording_of
+from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.recorded import (
+    EVENTS,
+    NAMES,
+    OPERATION,
+    RECORDINGS,
+    SECONDS,
+    Stage,
+    recording_of,
+)
 
 KINDS = [
     "ConfigMap",

@@ -22,11 +22,10 @@ from lab_storage import (
     MissingSecretError,
     OperationTimeoutError,
 )
-
-from .fixtures import StorageOf
-from .labs import timeout_of
-from .states import LAB, NAMES
-from .villain import (
+from tests.support.fixtures import StorageOf
+from tests.support.labs import timeout_of
+from tests.support.states import LAB, NAMES
+from tests.support.villain import (
     Act,
     Cluster,
     Seen,
@@ -167,7 +166,7 @@ def test_no_value_shows_in_errors_and_logs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever the answer is, and whether it is tried again."""
-    monkeypatch.setattr("lab_storage._retry._jitter", lambda _: 0.01)
+    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.01)
     caplog.set_level(logging.DEBUG)
 
     def before(request: Seen) -> Act | None:

@@ -14,11 +14,10 @@ import urllib3
 from kubernetes import client
 
 from lab_storage import KubernetesError, LabStorage, OperationTimeoutError, PodPhase
-
-from .fixtures import StorageOf
-from .labs import timeout_of
-from .states import NAMES, PENDING, read_phase
-from .villain import (
+from tests.support.fixtures import StorageOf
+from tests.support.labs import timeout_of
+from tests.support.states import NAMES, PENDING, read_phase
+from tests.support.villain import (
     Act,
     Peer,
     Villain,

@@ -14,7 +14,7 @@ import pytest
 from lab_storage import LabObjectNames, LabStorage
 from lab_storage._cli.program import run
 from lab_storage.testing import EmbeddedServer
-from tests.labs import lab_of, names_of, timeout_of
+from tests.support.labs import lab_of, names_of, timeout_of
 
 from .program import EVENTS, Program
 

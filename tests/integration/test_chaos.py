@@ -37,16 +37,16 @@ from lab_storage import (
     PodPhase,
     Timeout,
 )
-from lab_storage._objects import manager_of
-from lab_storage._workers import MOST_WORKERS
+from lab_storage._api.objects import manager_of
+from lab_storage._api.workers import MOST_WORKERS
+from tests.api.test_deadlines import METHODS, NOISE_SECONDS, PROMISED_SECONDS
 from tests.integration.test_plane import state
-from tests.labs import lab_of, names_of, timeout_of
 from tests.plane.control_plane import ControlPlane
 from tests.plane.kubelet_behaviours import START
 from tests.plane.remote import Cluster
-from tests.states import wait_for
-from tests.test_deadlines import METHODS, NOISE_SECONDS, PROMISED_SECONDS
-from tests.test_interruptions import TimeLimit
+from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.states import wait_for
+from tests.transport.test_interruptions import TimeLimit
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

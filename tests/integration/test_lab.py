@@ -13,8 +13,8 @@ import structlog
 from kubernetes import client
 
 from lab_storage import FAIL_FAST, KubernetesError, LabStorage, PodPhase, PodStartError
-from tests.labs import lab_of, names_of, timeout_of, without_scheduler
 from tests.plane.remote import Cluster
+from tests.support.labs import lab_of, names_of, timeout_of, without_scheduler
 
 LABS_AT_ONCE = 20
 

@@ -22,12 +22,12 @@ from lab_storage import (
     PodPhase,
     PodStartError,
     Timeout,
-    _watch,
 )
-from tests.labs import timeout_of
+from lab_storage._api import watch as _watch
 from tests.plane.kubelet_behaviours import START
 from tests.plane.programs import NODE
 from tests.plane.remote import Cluster
+from tests.support.labs import timeout_of
 
 WATCHES = 50
 CROWD = 500

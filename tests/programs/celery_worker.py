@@ -15,7 +15,7 @@ from celery.signals import task_postrun, task_prerun, worker_init
 from celery_app import LabTask, app, storage
 
 import lab_storage
-from lab_storage._client import Client
+from lab_storage._api.client import Client
 
 from .celery_processes import VISIBILITY
 

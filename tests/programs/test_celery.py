@@ -19,10 +19,10 @@ from kubernetes import client
 
 import lab_storage
 from lab_storage import KubernetesError, LabStorage, OperationTimeoutError, PodStartError
-from lab_storage._objects import manager_of
+from lab_storage._api.objects import manager_of
 from lab_storage.testing import EmbeddedServer
-from tests.labs import lab_of, manifests_of, timeout_of
 from tests.plane.remote import Cluster
+from tests.support.labs import lab_of, manifests_of, timeout_of
 
 pytest.importorskip("celery", reason="Celery is not installed (extra `programs`)")
 pytest.importorskip("redis", reason="redis is not installed (extra `programs`)")

@@ -16,7 +16,7 @@ def test_deadline_and_cancel_hold_in_greenlets() -> None:
     """``test_deadlines.py`` passes where threads are greenlets, server and canceller too."""
     # gevent has to replace what is in the standard library before anything uses it.
     command = [sys.executable, "-m", "gevent.monkey", "--module", "pytest"]
-    command += ["-q", "-p", "no:cacheprovider", "--timeout=60", "tests/test_deadlines.py"]
+    command += ["-q", "-p", "no:cacheprovider", "--timeout=60", "tests/api/test_deadlines.py"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     assert " passed" in done.stdout

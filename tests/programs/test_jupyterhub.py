@@ -24,8 +24,8 @@ import pytest
 from kubernetes import client
 
 from lab_storage.testing import Answer, EmbeddedServer, Silence
-from tests.labs import without_scheduler
 from tests.plane.remote import Cluster
+from tests.support.labs import without_scheduler
 
 from .hub import Hub, UnavailableError, install_proxy
 

@@ -26,10 +26,10 @@ from lab_storage.testing.recording import (
     UnexpectedRequestError,
     UnusedResponsesError,
 )
-from tests import villain
-from tests.labs import timeout_of
-from tests.recorded import RECORDINGS
-from tests.villain import TOKEN, Seen, Villain, json_answer
+from tests.support import villain
+from tests.support.labs import timeout_of
+from tests.support.recorded import RECORDINGS
+from tests.support.villain import TOKEN, Seen, Villain, json_answer
 
 NAMES = LabObjectNames("jovyan", "lab", "env", "quota", "lab")
 UID = "3f0c6b1e-7a52-4b1d-9a3e-5d1c2b7f8e90"

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from kubernetes import client
 
-from ..._schema import Format, Type, parse_time, schema_of
+from lab_storage._manifests.schema import Format, Type, parse_time, schema_of
+
 from .errors import APIError, bad_request
 from .quantities import quantity
 

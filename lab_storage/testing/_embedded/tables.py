@@ -10,7 +10,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..._schema import parse_time
+from lab_storage._manifests.schema import parse_time
+
 from .resources import (
     ACCOUNTS,
     CLAIMS,

@@ -1,0 +1,424 @@
+"""One object: JSON to the client's model, strictly, and back.
+
+The client's own ways do not serve. Those of 31 to 36 take a value of any type and drop fields
+that they do not know; those of 37 refuse such an object, but show its values. Here it is checked
+against the model classes (`_schema`), with the same outcome and the same text on every client.
+No value is ever part of a text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timezone
+from typing import Any, Final, NoReturn, TypeGuard
+
+import attrs
+
+from lab_storage._manifests.schema import (
+    Format,
+    Type,
+    build,
+    field_values,
+    format_time,
+    is_model,
+    parse_time,
+    schema_of,
+)
+
+__all__ = ["ManifestError", "Place", "read_model", "to_json", "what_is"]
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False, str=False)
+class ManifestError(ValueError):
+    """A manifest, or an object made by hand, that does not fit.
+
+    Attributes
+    ----------
+    manifest
+        Which one: ``Pod "lab"``; without a usable name by its place, counted from 1:
+        ``manifest 3 (Pod)``.
+    path
+        The field, such as ``spec.containers[0].image``; empty if it is about the whole.
+    reason
+        What is wrong with it. No value is ever shown.
+    """
+
+    manifest: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.manifest}: " + " ".join(filter(None, (self.path, self.reason)))
+
+
+@attrs.frozen
+class Place:
+    """Where in an object, for the text of an error.
+
+    Attributes
+    ----------
+    manifest
+        Which object, as in `ManifestError`.
+    path
+        The field, as there.
+    """
+
+    manifest: str
+    path: str = ""
+
+    def field(self, name: str) -> Place:
+        """Go to a field, or to a key of a map.
+
+        Parameters
+        ----------
+        name
+            Its name.
+
+        Returns
+        -------
+        Place
+            There.
+        """
+        if re.fullmatch(r"[\w-]+", name, re.ASCII) is None:
+            return Place(self.manifest, f"{self.path}[{json.dumps(name)}]")
+        return Place(self.manifest, f"{self.path}.{name}" if self.path else name)
+
+    def item(self, index: int) -> Place:
+        """Go to an item of a list.
+
+        Parameters
+        ----------
+        index
+            Its index, from 0.
+
+        Returns
+        -------
+        Place
+            There.
+        """
+        return Place(self.manifest, f"{self.path}[{index}]")
+
+    def fail(self, reason: str) -> NoReturn:
+        """Say that the object does not fit.
+
+        Parameters
+        ----------
+        reason
+            What is wrong here.
+
+        Raises
+        ------
+        ManifestError
+            Always.
+        """
+        raise ManifestError(self.manifest, self.path, reason)
+
+    def refuse(self, value: object, expected: Format | str) -> NoReturn:
+        """Say that a value is of the wrong type.
+
+        Parameters
+        ----------
+        value
+            The value, of which the type alone is told.
+        expected
+            What belongs here.
+
+        Raises
+        ------
+        ManifestError
+            Always.
+        """
+        wanted = expected.value if isinstance(expected, Format) else expected
+        hint = ""
+        if expected is Format.STRING and isinstance(value, (bool, int, float, date)):
+            hint = " (in YAML: quote it)"
+        self.fail(f"takes {wanted}, not {what_is(value)}{hint}")
+
+
+# The first that fits: a bool is an int, a datetime a date, text a sequence.
+_NAMES: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...]] = (
+    (type(None), "null"),
+    (str, "a string"),
+    (bool, "a boolean"),
+    (int, "an integer"),
+    (float, "a number"),
+    (datetime, "a timestamp"),
+    (date, "a date"),
+    ((bytes, bytearray), "binary data"),
+    (Mapping, "a mapping"),
+    (Sequence, "a list"),
+)
+
+
+def what_is(value: object) -> str:
+    """Name the type of a value in the words of JSON and YAML.
+
+    Parameters
+    ----------
+    value
+        Anything.
+
+    Returns
+    -------
+    str
+        Such as ``a mapping``.
+    """
+    for of_type, name in _NAMES:
+        if isinstance(value, of_type):
+            return name
+    return f"an object of the class {type(value).__name__}"
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+
+
+def read_model(model: type[Any], value: object, place: Place) -> Any:
+    """Make a model of JSON.
+
+    Parameters
+    ----------
+    model
+        The class.
+    value
+        A mapping, as YAML or JSON gives it. It is left unchanged, and the model shares no object
+        with it that can be changed.
+    place
+        Where it stands.
+
+    Returns
+    -------
+    Any
+        The model.
+
+    Raises
+    ------
+    ManifestError
+        Raised if the value or anything in it is of the wrong type, if a field is missing that
+        the class requires, or if there is one that it does not have.
+    """
+    if not isinstance(value, Mapping):
+        place.refuse(value, "a mapping")
+    schema = schema_of(model)
+    values = {}
+    for key, item in value.items():
+        name = _key(key, place)
+        if name not in schema:
+            near = difflib.get_close_matches(name, schema, n=1)
+            hint = f" (is it {near[0]}?)" if near else ""
+            place.field(name).fail(f"is not a field that the installed client knows{hint}")
+        # For the server null is a field that is not there, as for any program in Go
+        # (https://pkg.go.dev/encoding/json#Unmarshal).
+        if item is not None:
+            values[name] = _read(schema[name].type, item, place.field(name))
+    for field in schema.values():
+        if field.required and field.name not in values:
+            place.field(field.name).fail("is required")
+    result = _build(model, values)
+    if result is None:
+        place.fail("is refused by the installed client")
+    return result
+
+
+def _build(model: type[Any], values: Mapping[str, Any]) -> Any:
+    try:
+        return build(model, values)
+    except ValueError:
+        # A check of a client newer than this library. What it says may show values; an error
+        # raised from in here would carry it along as its context.
+        return None
+
+
+def _key(key: object, place: Place) -> str:
+    if not isinstance(key, str):
+        place.fail(f"has a key that is {what_is(key)}, not a string")
+    return _plain(key, place)
+
+
+def _plain(text: str, place: Place) -> str:
+    # JSON's escapes can spell half a surrogate pair, which no UTF-8 can (RFC 8259, section 8.2).
+    if re.search(r"[\ud800-\udfff]", text):
+        place.fail("holds a character that is not in Unicode")
+    return str.__str__(text)
+
+
+def _read(expected: Type, value: object, place: Place) -> Any:
+    if expected.model is not None:
+        return read_model(expected.model, value, place)
+    if expected.items is not None:
+        if not _is_list(value):
+            place.refuse(value, "a list")
+        items = expected.items
+        return [_read(items, item, place.item(index)) for index, item in enumerate(value)]
+    if expected.values is not None:
+        if not isinstance(value, Mapping):
+            place.refuse(value, "a mapping")
+        # A null in here is no absent field: the server would take it for an empty string, and
+        # kubectl refuses it.
+        names = {_key(key, place): item for key, item in value.items()}
+        values = expected.values
+        return {name: _read(values, item, place.field(name)) for name, item in names.items()}
+    return _READERS[expected.format or Format.ANY](value, place)
+
+
+# The readers give values of the built-in types themselves: what a YAML library makes of a scalar
+# may be of a class of its own that cannot be pickled.
+
+
+def _read_string(value: object, place: Place) -> str:
+    if not isinstance(value, str):
+        place.refuse(value, Format.STRING)
+    return _plain(value, place)
+
+
+def _read_integer(value: object, place: Place) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        place.refuse(value, Format.INTEGER)
+    if not -(2**63) <= value < 2**63:
+        place.fail("is out of range")
+    return int(value)
+
+
+def _read_number(value: object, place: Place) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        place.refuse(value, Format.NUMBER)
+    if isinstance(value, int):
+        return float(_read_integer(value, place))
+    if not math.isfinite(value):
+        place.fail("is not finite")
+    return float(value)
+
+
+def _read_boolean(value: object, place: Place) -> bool:
+    if not isinstance(value, bool):
+        place.refuse(value, Format.BOOLEAN)
+    return value
+
+
+def _read_timestamp(value: object, place: Place) -> datetime:
+    if isinstance(value, datetime):
+        # One without an offset is UTC (https://yaml.org/type/timestamp.html).
+        return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    if not isinstance(value, str):
+        place.refuse(value, Format.TIMESTAMP)
+    time = parse_time(value)
+    if time is None:
+        place.fail(f"takes {Format.TIMESTAMP.value}")
+    return time
+
+
+# As Go's base64.StdEncoding reads it: padded, and line ends do not count.
+_BASE64: Final = re.compile(
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII
+)
+
+
+def _read_base64(value: object, place: Place) -> str:
+    if isinstance(value, (bytes, bytearray)):
+        # YAML's !!binary is base64 in the file, and only the YAML library has decoded it.
+        return b64encode(value).decode("ascii")
+    if not isinstance(value, str):
+        place.refuse(value, Format.BASE64)
+    if _BASE64.fullmatch(re.sub(r"[\r\n]", "", value)) is None:
+        place.fail(f"takes {Format.BASE64.value}")
+    return _plain(value, place)
+
+
+def _read_quantity(value: object, place: Place) -> str:
+    if isinstance(value, str):
+        return _plain(value, place)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        place.refuse(value, Format.QUANTITY)
+    # The server reads the digits of a JSON number as it reads those of a string.
+    if isinstance(value, int):
+        return str(_read_integer(value, place))
+    return repr(_read_number(value, place))
+
+
+def _read_int_or_string(value: object, place: Place) -> int | str:
+    if isinstance(value, str):
+        return _plain(value, place)
+    if isinstance(value, bool) or not isinstance(value, int):
+        place.refuse(value, Format.INT_OR_STRING)
+    return _read_integer(value, place)
+
+
+# JSON that the API has no type for is not as deep as this; an alias in YAML to what it stands in
+# makes it endless.
+_DEEPEST: Final = 100
+
+
+def to_json(value: object, place: Place, depth: int = 0) -> Any:
+    """Make JSON of a model, or of what a model may hold.
+
+    Parameters
+    ----------
+    value
+        A model; anything in it, made by hand as it may be.
+    place
+        Where it stands.
+    depth
+        How deep in the object.
+
+    Returns
+    -------
+    Any
+        What ``json.dumps`` takes: a copy, without the fields that are `None`; times in UTC as
+        in RFC 3339.
+
+    Raises
+    ------
+    ManifestError
+        Raised if something in it is not to be had in JSON.
+    """
+    if depth > _DEEPEST:
+        Place(place.manifest).fail("is nested too deeply")
+    result: Any = value
+    if is_model(value):
+        result = {
+            field.name: to_json(item, place.field(field.name), depth + 1)
+            for field, item in field_values(value)
+        }
+    elif isinstance(value, Mapping):
+        names = {_key(key, place): item for key, item in value.items()}
+        result = {
+            name: to_json(item, place.field(name), depth + 1) for name, item in names.items()
+        }
+    elif _is_list(value):
+        result = [to_json(item, place.item(index), depth + 1) for index, item in enumerate(value)]
+    elif value is not None and not isinstance(value, bool):
+        result = _scalar_to_json(value, place)
+    return result
+
+
+def _scalar_to_json(value: object, place: Place) -> Any:
+    if isinstance(value, str):
+        return _plain(value, place)
+    if isinstance(value, int):
+        return _read_integer(value, place)
+    if isinstance(value, float):
+        return _read_number(value, place)
+    if isinstance(value, (bytes, bytearray)):
+        # In a model, unlike in YAML, they may be the value or base64 already: no guess.
+        place.refuse(value, Format.BASE64)
+    if not isinstance(value, datetime):
+        place.refuse(value, Format.ANY)
+    return format_time(value)
+
+
+_READERS: Final = {
+    Format.STRING: _read_string,
+    Format.INTEGER: _read_integer,
+    Format.NUMBER: _read_number,
+    Format.BOOLEAN: _read_boolean,
+    Format.TIMESTAMP: _read_timestamp,
+    Format.BASE64: _read_base64,
+    Format.QUANTITY: _read_quantity,
+    Format.INT_OR_STRING: _read_int_or_string,
+    Format.ANY: to_json,
+}

@@ -1,0 +1,171 @@
+"""However a call is stuck, its deadline and a cancel end it.
+
+The library promises both within `PROMISED_SECONDS`. The tests allow `NOISE_SECONDS` more, for a
+machine on which other things run; that is still less than any timeout it could be taken for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from lab_storage import (
+    LabStorage,
+    LabStorageError,
+    OperationCancelledError,
+    OperationTimeoutError,
+    Timeout,
+)
+from tests.support.fixtures import StorageOf
+from tests.support.labs import timeout_of
+from tests.support.states import LAB, NAMES, Call, Scene, State, each_state
+from tests.support.villain import Villain, silence
+
+PROMISED_SECONDS = 0.25
+NOISE_SECONDS = 0.25
+LIMIT_SECONDS = PROMISED_SECONDS + NOISE_SECONDS
+DEADLINE_SECONDS = 0.2
+FAR_SECONDS = 30.0
+
+
+def outcome(scene: Scene, storage: LabStorage, timeout: Timeout) -> tuple[Any, float]:
+    """Make the call; give the error that it ended with, and when that was."""
+    scene.prepare(storage)
+    error: Any = None
+    try:
+        scene.call(storage, timeout)
+    except LabStorageError as raised:
+        error = raised
+    return error, time.monotonic()
+
+
+@each_state(expires=True)
+def test_the_deadline_ends_a_call(
+    state: State, tls: bool, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is, it raises at the deadline, and its connection is closed."""
+    with state.stage(tls, monkeypatch) as scene:
+        storage = storage_of(scene.villain, **scene.settings)
+        timeout = timeout_of(DEADLINE_SECONDS)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        error, ended = outcome(scene, storage, timeout)
+
+        assert type(error) is OperationTimeoutError
+        assert deadline - 0.05 < ended < deadline + LIMIT_SECONDS
+        scene.wait_until_left()
+
+
+@each_state()
+def test_a_cancel_ends_a_call(
+    state: State, tls: bool, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is, it raises soon after, and its connection is closed."""
+    with state.stage(tls, monkeypatch) as scene:
+        storage = storage_of(scene.villain, **scene.settings)
+        timeout = timeout_of(FAR_SECONDS)
+        cancelled: list[float] = []
+
+        def cancel() -> None:
+            with suppress(AssertionError):
+                scene.reached()
+            cancelled.append(time.monotonic())
+            timeout.cancel()
+
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
+        error, ended = outcome(scene, storage, timeout)
+        canceller.join()
+
+        assert scene.cancelled is (None if error is None else type(error))
+        assert cancelled[0] < ended < cancelled[0] + LIMIT_SECONDS
+        scene.wait_until_left()
+
+
+METHODS: dict[str, Call] = {
+    "create": lambda storage, timeout: storage.create(LAB, timeout),
+    "delete_namespace": lambda storage, timeout: storage.delete_namespace("lab", timeout),
+    "delete_pod": lambda storage, timeout: storage.delete_pod(NAMES, timeout),
+    "list_namespaces": lambda storage, timeout: storage.list_namespaces("", timeout),
+    "read_lab_objects": lambda storage, timeout: storage.read_lab_objects(NAMES, timeout),
+    "read_pod_phase": lambda storage, timeout: storage.read_pod_phase(NAMES, timeout),
+    "read_secret": lambda storage, timeout: storage.read_secret("token", "lab", timeout),
+    "wait_for_pod_start": lambda storage, timeout: storage.wait_for_pod_start(
+        "lab", "lab", timeout
+    ),
+    "watch_pod_events": lambda storage, timeout: next(
+        storage.watch_pod_events("lab", "lab", timeout)
+    ),
+}
+each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+
+
+def test_all_methods_are_in_the_table() -> None:
+    """A new one has to be added to the tests of this module."""
+    public = {
+        name
+        for name, method in vars(LabStorage).items()
+        if isinstance(method, Callable) and not name.startswith("_")  # type: ignore[arg-type]
+    }
+
+    assert {*METHODS} == public - {"close"}
+
+
+@each_method
+def test_the_deadline_ends_every_method(method: Call, storage_of: StorageOf) -> None:
+    """On a server that says nothing, each raises what says so, and of whom that was."""
+    with Villain(silence, tls=True) as villain:
+        storage = storage_of(villain)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        with pytest.raises(OperationTimeoutError, match=f"no answer of {villain.url} to "):
+            method(storage, timeout_of(DEADLINE_SECONDS))
+
+        assert time.monotonic() < deadline + LIMIT_SECONDS
+        villain.wait_until_left(0, 5)
+
+
+@each_method
+def test_a_cancel_ends_every_method(method: Call, storage_of: StorageOf) -> None:
+    """On a server that says nothing, each raises, but for the generator, which ends."""
+    with Villain(silence, tls=True) as villain:
+        storage, timeout = storage_of(villain), timeout_of(FAR_SECONDS)
+        expected = StopIteration if method is METHODS["watch_pod_events"] else None
+
+        def cancel() -> None:
+            with suppress(AssertionError):
+                villain.wait_for_requests()
+            timeout.cancel()
+
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
+        with pytest.raises(expected or OperationCancelledError):
+            method(storage, timeout)
+        canceller.join()
+
+        assert timeout.elapsed() < FAR_SECONDS / 3
+        villain.wait_until_left(0, 5)
+
+
+@each_method
+@pytest.mark.parametrize("end", ["deadline", "cancel"])
+def test_what_is_over_before_the_call_sends_nothing(
+    method: Call, end: str, storage_of: StorageOf
+) -> None:
+    """Not even a connection is made."""
+    with Villain(silence) as villain:
+        timeout = timeout_of(FAR_SECONDS if end == "cancel" else 0)
+        if end == "cancel":
+            timeout.cancel()
+        expected: type[Exception] = (
+            OperationCancelledError if end == "cancel" else OperationTimeoutError
+        )
+        if end == "cancel" and method is METHODS["watch_pod_events"]:
+            expected = StopIteration
+        with pytest.raises(expected):
+            method(storage_of(villain), timeout)
+
+        assert 0 == villain.connections

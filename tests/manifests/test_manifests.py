@@ -1,0 +1,1217 @@
+from __future__ import annotations
+
+import collections
+import copy
+import datetime as dt
+import enum
+import json
+import pickle
+import traceback
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kubernetes import client
+
+from lab_storage._manifests.convert import Place, read_model
+from lab_storage._manifests.kinds import KINDS
+from lab_storage._manifests.lab import ManifestError
+from lab_storage._manifests.schema import (
+    _BASE64,
+    _INT_OR_STRING,
+    _QUANTITIES,
+    Format,
+    build_unchecked,
+    model_of,
+    schema_of,
+)
+from lab_storage.models import LabObjectNames, LabObjects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMES = LabObjectNames("ada", "lab-ada", "env", "quota", "nb")
+WORD = "opensesame"
+WORD_IN_BASE64 = "b3BlbnNlc2FtZQ=="
+
+LAB = f"""
+apiVersion: v1
+kind: Pod
+metadata:
+  name: nb
+  labels: {{app: notebook, example.com/user: ada}}
+spec:
+  restartPolicy: Never
+  initContainers:
+    - {{name: init, image: "init:1", command: [chown, "1000", /home/ada]}}
+  containers:
+    - name: notebook
+      image: "notebook:2026"
+      args: []
+      env:
+        - {{name: WORD, valueFrom: {{secretKeyRef: {{name: token, key: word}}}}}}
+        - name: CPUS
+          valueFrom: {{resourceFieldRef: {{resource: limits.cpu, divisor: 1}}}}
+      envFrom: [{{configMapRef: {{name: env}}}}]
+      livenessProbe: {{exec: {{command: ["true"]}}}}
+      readinessProbe: {{httpGet: {{path: /, port: http}}, timeoutSeconds: 3}}
+      ports: [{{name: http, containerPort: 8888}}]
+      resources: {{limits: {{cpu: 4, memory: 16Gi}}, requests: {{cpu: 0.5}}}}
+      volumeMounts: [{{name: home, mountPath: /home/ada, readOnly: false}}]
+  volumes:
+    - {{name: home, persistentVolumeClaim: {{claimName: home}}}}
+    - {{name: tmp, emptyDir: {{}}}}
+    - {{name: cache, emptyDir: {{medium: Memory, sizeLimit: 1073741824}}}}
+status: null
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: nss}}
+data: {{passwd: "ada:x:1000:1000::/home/ada:/bin/sh"}}
+binaryData: {{group: YWRh}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: token, namespace: lab-ada}}
+type: Opaque
+data: {{word: {WORD_IN_BASE64}}}
+stringData: {{word2: {WORD}}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {{name: lab-ada, creationTimestamp: null}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: env, namespace: ""}}
+data: {{LAB: "1", EMPTY: ""}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: home, creationTimestamp: 2026-05-17T11:30:00+02:00}}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {{requests: {{storage: 5368709120}}}}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {{name: quota}}
+spec: {{hard: {{limits.cpu: 4, limits.memory: 16Gi, pods: 3}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{name: policy}}
+spec:
+  podSelector: {{}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - from: [{{ipBlock: {{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}}}]
+      ports: [{{port: 8888}}, {{port: http, protocol: TCP}}]
+  egress: []
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: nb}}
+spec:
+  selector: {{app: notebook}}
+  ports: [{{port: 80, targetPort: http}}, {{name: raw, port: 81, targetPort: 8888}}]
+"""
+PARSED = list(yaml.safe_load_all(LAB))
+
+
+def lab() -> list[dict[str, Any]]:
+    """Give the manifests of the lab anew."""
+    return copy.deepcopy(PARSED)
+
+
+def find(manifests: list[dict[str, Any]], kind: str, name: str | None = None) -> dict[str, Any]:
+    """Find the manifest of a kind, the first or the one of that name."""
+    return next(
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == kind and name in (None, manifest["metadata"]["name"])
+    )
+
+
+def put(manifest: dict[str, Any], path: str, value: object) -> None:
+    """Set what stands under a path such as ``spec/containers/0/image``."""
+    *steps, last = [int(step) if step.isdigit() else step for step in path.split("/")]
+    place: Any = manifest
+    for step in steps:
+        place = place[step] if isinstance(step, int) else place.setdefault(step, {})
+    place[last] = value
+
+
+def error_of(manifests: list[Any]) -> ManifestError:
+    """Give the error by which these manifests are refused."""
+    with pytest.raises(ManifestError) as caught:
+        LabObjects.from_manifests(manifests, NAMES)
+    return caught.value
+
+
+# What is read ------------------------------------------------------------------------------------
+
+
+def test_the_objects_of_a_lab_are_found_by_kind_and_name() -> None:
+    """Each manifest becomes a model of its class in the place that names and kind say."""
+    objects = LabObjects.from_manifests(lab(), NAMES)
+
+    found = {
+        field.name: getattr(objects, field.name)
+        for field in attrs.fields(LabObjects)
+        if not isinstance(getattr(objects, field.name), tuple)
+    }
+    assert {
+        "env_config_map": ("V1ConfigMap", "env"),
+        "quota": ("V1ResourceQuota", "quota"),
+        "pod": ("V1Pod", "nb"),
+        "namespace": ("V1Namespace", "lab-ada"),
+        "network_policy": ("V1NetworkPolicy", "policy"),
+        "service": ("V1Service", "nb"),
+    } == {field: (type(m).__name__, m.metadata.name) for field, m in found.items()}
+    assert ["nss"] == [m.metadata.name for m in objects.config_maps]
+    assert ["home"] == [m.metadata.name for m in objects.pvcs]
+    assert ["token"] == [m.metadata.name for m in objects.secrets]
+
+
+def test_a_lab_needs_no_more_than_namespace_config_map_and_pod() -> None:
+    """What a lab may lack is None or empty."""
+    wanted = {("Namespace", "lab-ada"), ("ConfigMap", "env"), ("Pod", "nb")}
+    manifests = [m for m in lab() if (m["kind"], m["metadata"]["name"]) in wanted]
+
+    objects = LabObjects.from_manifests(manifests, NAMES)
+
+    assert (None, None, None) == (objects.quota, objects.network_policy, objects.service)
+    assert ((), (), ()) == (objects.config_maps, objects.pvcs, objects.secrets)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        iter,
+        tuple,
+        lambda manifests: (manifest for manifest in manifests),
+        lambda manifests: [MappingProxyType(manifest) for manifest in manifests],
+        lambda manifests: dict(enumerate(manifests)).values(),
+        lambda manifests: collections.deque(reversed(manifests)),
+    ],
+    ids=["iterator", "tuple", "generator", "mappings", "view", "reversed"],
+)
+def test_any_iterable_of_mappings_is_taken_in_any_order(
+    wrap: Callable[[list[dict[str, Any]]], Any],
+) -> None:
+    """Neither the container, nor the class of the mappings, nor the order makes a difference."""
+    assert LabObjects.from_manifests(lab(), NAMES) == LabObjects.from_manifests(wrap(lab()), NAMES)
+
+
+def test_sequences_keep_the_order_of_the_manifests() -> None:
+    """Several objects of a kind come as they were given, but for the environment's."""
+    manifests = lab()
+    for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim"):
+        for name in ("z", "a", "m"):
+            manifests.insert(
+                0,
+                {"apiVersion": "v1", "kind": kind, "metadata": {"name": f"{name}-{kind.lower()}"}},
+            )
+
+    objects = LabObjects.from_manifests(manifests, NAMES)
+
+    for models, rest in (
+        (objects.config_maps, "nss"),
+        (objects.secrets, "token"),
+        (objects.pvcs, "home"),
+    ):
+        assert ["m", "a", "z"] == [m.metadata.name[0] for m in models[:3]]
+        assert rest == models[3].metadata.name
+
+
+def test_manifests_are_left_unchanged_and_not_shared() -> None:
+    """What is done to the models later is not seen in the manifests, and the other way."""
+    manifests = lab()
+    objects = LabObjects.from_manifests(manifests, NAMES)
+    assert lab() == manifests
+
+    objects.pod.metadata.labels["app"] = "changed"
+    objects.pod.spec.containers[0].args.append("changed")
+    objects.env_config_map.data.clear()
+    assert lab() == manifests
+
+    before = objects.to_manifests()
+    for manifest in manifests:
+        manifest["metadata"].clear()
+        manifest.get("spec", {}).clear()
+    assert before == objects.to_manifests()
+
+
+def test_one_yaml_alias_makes_two_objects() -> None:
+    """What stands in two manifests by an alias is not shared by their models."""
+    labels = {"app": "notebook"}
+    manifests = lab()
+    for manifest in manifests:
+        manifest["metadata"]["labels"] = labels
+
+    objects = LabObjects.from_manifests(manifests, NAMES)
+    objects.pod.metadata.labels["app"] = "changed"
+
+    assert {"app": "notebook"} == objects.namespace.metadata.labels
+
+
+def test_a_namespace_without_a_manifest_is_made_of_its_name() -> None:
+    """Nothing but its name is needed of a namespace, and that is known."""
+    manifests = [manifest for manifest in lab() if manifest["kind"] != "Namespace"]
+    objects = LabObjects.from_manifests(manifests, NAMES)
+    expected = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lab-ada"}}
+    assert expected == objects.to_manifests()[0]
+
+
+def test_the_namespace_is_filled_in_where_there_is_none() -> None:
+    """Every object of the lab is in the namespace of names; the namespace itself is in none."""
+    *others, pod = LabObjects.from_manifests(lab(), NAMES).to_manifests()
+
+    namespaces = [manifest["metadata"].get("namespace") for manifest in (*others, pod)]
+    assert [None] + ["lab-ada"] * 8 == namespaces
+
+
+def test_an_empty_object_or_list_is_not_the_same_as_none() -> None:
+    """An empty selector selects all and an empty list forbids all: neither gets lost."""
+    manifests = LabObjects.from_manifests(lab(), NAMES).to_manifests()
+
+    policy = find(manifests, "NetworkPolicy")["spec"]
+    assert {} == policy["podSelector"]
+    assert [] == policy["egress"]
+    pod = find(manifests, "Pod")["spec"]
+    assert {} == pod["volumes"][1]["emptyDir"]
+    assert [] == pod["containers"][0]["args"]
+    assert "" == find(manifests, "ConfigMap", "env")["data"]["EMPTY"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("Pod", "spec/containers/0/resources/limits/cpu"),
+        ("Pod", "spec/containers/0/resources/requests/memory"),
+        ("Pod", "spec/overhead/cpu"),
+        ("Pod", "spec/volumes/1/emptyDir/sizeLimit"),
+        ("Pod", "spec/containers/0/env/1/valueFrom/resourceFieldRef/divisor"),
+        ("ResourceQuota", "spec/hard/pods"),
+        ("PersistentVolumeClaim", "spec/resources/requests/storage"),
+        ("PersistentVolumeClaim", "spec/resources/limits/storage"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(4, "4"), (0, "0"), (0.5, "0.5"), (-1, "-1"), (2.0, "2.0"), (1e21, "1e+21"), ("4Gi", "4Gi")],
+)
+def test_a_number_is_taken_for_a_quantity(kind: str, path: str, number: object, text: str) -> None:
+    """Wherever Kubernetes takes a quantity, a number becomes the text that the models hold."""
+    manifests = lab()
+    put(find(manifests, kind), path, number)
+
+    written = find(LabObjects.from_manifests(manifests, NAMES).to_manifests(), kind)
+
+    expected = copy.deepcopy(written)
+    put(expected, path, text)
+    assert expected == written
+
+
+@pytest.mark.parametrize("port", [8888, "http"])
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("Service", "spec/ports/0/targetPort"),
+        ("NetworkPolicy", "spec/ingress/0/ports/0/port"),
+        ("Pod", "spec/containers/0/readinessProbe/httpGet/port"),
+    ],
+)
+def test_a_port_is_a_number_or_a_name(kind: str, path: str, port: int | str) -> None:
+    """Where Kubernetes takes either, either stays what it is."""
+    manifests = lab()
+    put(find(manifests, kind), path, port)
+
+    written = find(LabObjects.from_manifests(manifests, NAMES).to_manifests(), kind)
+
+    expected = copy.deepcopy(written)
+    put(expected, path, port)
+    assert expected == written
+
+
+def test_times_are_read_and_written_in_utc() -> None:
+    """A timestamp of YAML, one of JSON, and one without an offset are written as RFC 3339."""
+    manifests = lab()
+    find(manifests, "Pod")["metadata"]["creationTimestamp"] = "2026-05-17T11:30:00.250+02:00"
+    find(manifests, "Service")["metadata"]["creationTimestamp"] = dt.datetime(  # noqa: DTZ001
+        2026, 5, 17, 9
+    )
+
+    objects = LabObjects.from_manifests(manifests, NAMES)
+
+    pvc_time = dt.datetime(2026, 5, 17, 9, 30, tzinfo=dt.timezone.utc)
+    assert pvc_time == objects.pvcs[0].metadata.creation_timestamp
+    written = objects.to_manifests()
+    assert [
+        "2026-05-17T09:30:00.250000Z",
+        "2026-05-17T09:00:00Z",
+        "2026-05-17T09:30:00Z",
+    ] == [
+        find(written, kind)["metadata"]["creationTimestamp"]
+        for kind in ("Pod", "Service", "PersistentVolumeClaim")
+    ]
+
+
+@pytest.mark.parametrize(("kind", "field"), [("Secret", "data"), ("ConfigMap", "binaryData")])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"ada\xff", "YWRh/w=="),
+        (bytearray(b"ada"), "YWRh"),
+        (b"", ""),
+        ("", ""),
+        ("YWRh\nYWRh\r\n", "YWRh\nYWRh\r\n"),
+    ],
+    ids=repr,
+)
+def test_binary_data_becomes_base64(kind: str, field: str, value: object, expected: str) -> None:
+    """What YAML's !!binary gives is encoded again; text that is base64 stays as it is."""
+    manifests = lab()
+    find(manifests, kind)[field] = {"key": value}
+
+    written = LabObjects.from_manifests(manifests, NAMES).to_manifests()
+
+    assert {"key": expected} == find(written, kind, {"Secret": "token"}.get(kind, "nss"))[field]
+
+
+def test_scalars_of_a_yaml_library_become_plain() -> None:
+    """Subclasses of str, int and float do not get into the models."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "changed"
+
+    class Port(enum.IntEnum):
+        HTTP = 8888
+
+    class Number(float):
+        def __repr__(self) -> str:
+            return "changed"
+
+    manifests = lab()
+    pod = find(manifests, "Pod")
+    put(pod, "spec/containers/0/image", Text("notebook:2026"))
+    put(pod, "spec/containers/0/ports/0/containerPort", Port.HTTP)
+    put(pod, "spec/containers/0/readinessProbe/httpGet/port", Port.HTTP)
+    put(pod, "spec/containers/0/resources/limits", {Text("cpu"): Number(4.5)})
+
+    container = LabObjects.from_manifests(manifests, NAMES).pod.spec.containers[0]
+
+    values = [
+        container.image,
+        container.ports[0].container_port,
+        container.readiness_probe.http_get.port,
+        *container.resources.limits,
+        container.resources.limits["cpu"],
+    ]
+    assert ["notebook:2026", 8888, 8888, "cpu", "4.5"] == values
+    assert [str, int, int, str, str] == [type(value) for value in values]
+
+
+def test_what_only_a_server_writes_is_taken_too() -> None:
+    """A manifest that was read from a server, with status and managed fields, fits as well."""
+    manifests = lab()
+    pod = find(manifests, "Pod")
+    pod["metadata"] |= {
+        "uid": "0f8fad5b",
+        "resourceVersion": "12",
+        "managedFields": [
+            {"manager": "x", "fieldsV1": {"f:spec": {"k:{}": [None, 1, 0.5, True]}}}
+        ],
+    }
+    pod["status"] = {"phase": "Running", "hostIP": "10.0.0.1", "startTime": "2026-05-17T09:30:00Z"}
+
+    written = find(LabObjects.from_manifests(manifests, NAMES).to_manifests(), "Pod")
+
+    assert pod["status"] == written["status"]
+    assert pod["metadata"]["managedFields"] == written["metadata"]["managedFields"]
+
+
+# What is written ---------------------------------------------------------------------------------
+
+
+def test_manifests_are_written_namespace_first_and_pod_last() -> None:
+    """They come complete and in the order of their creation."""
+    manifests = LabObjects.from_manifests(lab(), NAMES).to_manifests()
+
+    assert [
+        ("v1", "Namespace", "lab-ada"),
+        ("v1", "ConfigMap", "env"),
+        ("v1", "ConfigMap", "nss"),
+        ("v1", "Secret", "token"),
+        ("v1", "PersistentVolumeClaim", "home"),
+        ("v1", "ResourceQuota", "quota"),
+        ("networking.k8s.io/v1", "NetworkPolicy", "policy"),
+        ("v1", "Service", "nb"),
+        ("v1", "Pod", "nb"),
+    ] == [(m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in manifests]
+
+
+def test_what_is_written_is_json_and_reads_back_equal() -> None:
+    """Through JSON or YAML and back a lab is the same, and so are its manifests."""
+    objects = LabObjects.from_manifests(lab(), NAMES)
+    manifests = objects.to_manifests()
+
+    for copied in (json.loads(json.dumps(manifests)), yaml.safe_load(yaml.safe_dump(manifests))):
+        assert manifests == copied
+        again = LabObjects.from_manifests(copied, NAMES)
+        assert objects == again
+        assert manifests == again.to_manifests()
+
+
+def test_nothing_of_a_manifest_gets_lost() -> None:
+    """What is written says all that was read, with quantities as text."""
+    expected = lab()
+    for manifest in expected:
+        if manifest["kind"] != "Namespace":
+            manifest["metadata"]["namespace"] = "lab-ada"
+    pod = find(expected, "Pod")
+    del pod["status"], find(expected, "Namespace")["metadata"]["creationTimestamp"]
+    put(pod, "spec/containers/0/resources/limits/cpu", "4")
+    put(pod, "spec/containers/0/resources/requests/cpu", "0.5")
+    put(pod, "spec/containers/0/env/1/valueFrom/resourceFieldRef/divisor", "1")
+    put(pod, "spec/volumes/2/emptyDir/sizeLimit", "1073741824")
+    put(find(expected, "ResourceQuota"), "spec/hard/limits.cpu", "4")
+    put(find(expected, "ResourceQuota"), "spec/hard/pods", "3")
+    pvc = find(expected, "PersistentVolumeClaim")
+    put(pvc, "spec/resources/requests/storage", "5368709120")
+    put(pvc, "metadata/creationTimestamp", "2026-05-17T09:30:00Z")
+
+    written = LabObjects.from_manifests(lab(), NAMES).to_manifests()
+
+    def key(manifest: dict[str, Any]) -> tuple[str, str]:
+        return manifest["kind"], manifest["metadata"]["name"]
+
+    assert sorted(expected, key=key) == sorted(written, key=key)
+
+
+def test_the_client_sends_what_is_written() -> None:
+    """The official client's own serialisation of the models gives the same JSON."""
+    objects = LabObjects.from_manifests(lab(), NAMES)
+    with client.ApiClient() as api_client:
+        sent = [
+            api_client.sanitize_for_serialization(model)
+            for model in (objects.pod, objects.network_policy, objects.secrets[0], objects.service)
+        ]
+
+    written = objects.to_manifests()
+
+    kinds = ("Pod", "NetworkPolicy", "Secret", "Service")
+    assert [find(written, kind) for kind in kinds] == sent
+
+
+def test_a_lab_survives_pickling_and_copying() -> None:
+    """The models carry nothing that cannot be pickled."""
+    objects = LabObjects.from_manifests(lab(), NAMES)
+
+    assert objects == pickle.loads(pickle.dumps(objects))
+    assert objects == copy.deepcopy(objects)
+
+
+# What does not fit -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("manifests", "said"),
+    [
+        (None, "manifests is null"),
+        (7, "manifests is an integer"),
+        ("kind: Pod", "manifests is a string"),
+        (b"kind: Pod", "manifests is binary data"),
+        ({"kind": "Pod"}, "manifests is a mapping"),
+        ([None], "manifest 1 is null"),
+        ([["kind", "Pod"]], "manifest 1 is a list"),
+        (["kind: Pod"], "manifest 1 is a string"),
+        ([client.V1Pod()], "manifest 1 is an object of the class V1Pod"),
+    ],
+)
+def test_what_is_no_iterable_of_mappings_is_a_type_error(manifests: Any, said: str) -> None:
+    """The error tells what it is, and which one."""
+    with pytest.raises(TypeError, match=rf"^{said}, not "):
+        LabObjects.from_manifests(manifests, NAMES)
+
+
+def test_names_of_another_class_are_a_type_error() -> None:
+    """A tuple of five names does not do."""
+    with pytest.raises(TypeError, match=r"^names must be LabObjectNames, not tuple$"):
+        LabObjects.from_manifests(lab(), ("ada", "lab-ada", "env", "quota", "nb"))  # type: ignore[arg-type]
+
+
+def test_an_error_in_the_iterable_is_passed_on() -> None:
+    """What a generator of manifests raises reaches the caller as it is."""
+
+    def broken() -> Any:
+        yield lab()[0]
+        raise OSError("no such file")
+
+    with pytest.raises(OSError, match=r"^no such file$"):
+        LabObjects.from_manifests(broken(), NAMES)
+
+
+WRONG = [
+    # Which kind, where, what is put there, and the text of the error.
+    ("Pod", "apiVersion", None, 'Pod "nb": apiVersion is required'),
+    ("Pod", "apiVersion", 1, 'Pod "nb": apiVersion takes a string, not an integer'),
+    ("Pod", "apiVersion", "apps/v1", 'Pod "nb": apiVersion is not v1, that of a Pod'),
+    (
+        "NetworkPolicy",
+        "apiVersion",
+        "v1",
+        'NetworkPolicy "policy": apiVersion is not networking.k8s.io/v1, that of a NetworkPolicy',
+    ),
+    ("Pod", "kind", None, "manifest 1: kind is required"),
+    ("Pod", "kind", ["Pod"], "manifest 1: kind takes a string, not a list"),
+    ("Pod", "kind", "", "manifest 1: kind is none of a lab's"),
+    ("Pod", "kind", "pod", 'pod "nb": kind is none of a lab\'s'),
+    ("Pod", "kind", "Deployment", 'Deployment "nb": kind is none of a lab\'s'),
+    ("Pod", "kind", "List", 'List "nb": kind is none of a lab\'s'),
+    ("Service", "kind", "ServiceAccount", 'ServiceAccount "nb": kind is none of a lab\'s'),
+    ("Pod", "kind", "a\nb", "manifest 1: kind is none of a lab's"),
+    ("Pod", "metadata", None, "manifest 1 (Pod): metadata.name is required"),
+    ("Pod", "metadata", {}, "manifest 1 (Pod): metadata.name is required"),
+    ("Pod", "metadata", "nb", "manifest 1 (Pod): metadata takes a mapping, not a string"),
+    ("Pod", "metadata/name", None, "manifest 1 (Pod): metadata.name is required"),
+    ("Pod", "metadata/name", "", "manifest 1 (Pod): metadata.name is required"),
+    (
+        "Pod",
+        "metadata/name",
+        7,
+        "manifest 1 (Pod): metadata.name takes a string, not an integer (in YAML: quote it)",
+    ),
+    ("Secret", "metadata/name", "a_b", 'Secret "a_b": metadata.name is not a DNS subdomain name'),
+    ("Secret", "metadata/name", "a\n", 'Secret "a\\n": metadata.name is not a DNS subdomain name'),
+    (
+        "Secret",
+        "metadata/name",
+        "a" * 254,
+        "manifest 3 (Secret): metadata.name is not a DNS subdomain name",
+    ),
+    ("Service", "metadata/name", "a.b", 'Service "a.b": metadata.name is not a DNS label'),
+    ("Namespace", "metadata/name", "a.b", 'Namespace "a.b": metadata.name is not a DNS label'),
+    ("Pod", "metadata/generateName", "nb-", None),
+    ("Pod", "metadata/namespace", "lab-eve", 'Pod "nb": metadata.namespace is not "lab-ada"'),
+    (
+        "Namespace",
+        "metadata/namespace",
+        "lab-ada",
+        'Namespace "lab-ada": metadata.namespace does not belong there: a Namespace is in none',
+    ),
+    (
+        "Pod",
+        "metadata/labels/version",
+        2,
+        'Pod "nb": metadata.labels.version takes a string, not an integer (in YAML: quote it)',
+    ),
+    (
+        "Pod",
+        "metadata/annotations",
+        {"example.com/when": dt.date(2026, 5, 17)},
+        (
+            'Pod "nb": metadata.annotations["example.com/when"] takes a string, not a date '
+            "(in YAML: quote it)"
+        ),
+    ),
+    (
+        "Pod",
+        "metadata/labels",
+        {1: "x"},
+        'Pod "nb": metadata.labels has a key that is an integer, not a string',
+    ),
+    ("Pod", "metadata/labels/x", None, 'Pod "nb": metadata.labels.x takes a string, not null'),
+    ("Pod", "metadata/labels", [], 'Pod "nb": metadata.labels takes a mapping, not a list'),
+    (
+        "Pod",
+        "metadata/creationTimestamp",
+        "yesterday",
+        'Pod "nb": metadata.creationTimestamp takes a timestamp (RFC 3339)',
+    ),
+    (
+        "Pod",
+        "metadata/creationTimestamp",
+        "2026-13-45T00:00:00Z",
+        'Pod "nb": metadata.creationTimestamp takes a timestamp (RFC 3339)',
+    ),
+    (
+        "Pod",
+        "metadata/creationTimestamp",
+        dt.date(2026, 5, 17),
+        'Pod "nb": metadata.creationTimestamp takes a timestamp (RFC 3339), not a date',
+    ),
+    ("Pod", "spec", "x", 'Pod "nb": spec takes a mapping, not a string'),
+    ("Pod", "spec", {}, 'Pod "nb": spec.containers is required'),
+    ("Pod", "spec/containers", None, 'Pod "nb": spec.containers is required'),
+    ("Pod", "spec/containers", {}, 'Pod "nb": spec.containers takes a list, not a mapping'),
+    ("Pod", "spec/containers", "x", 'Pod "nb": spec.containers takes a list, not a string'),
+    ("Pod", "spec/containers", [None], 'Pod "nb": spec.containers[0] takes a mapping, not null'),
+    ("Pod", "spec/containers", [{}], 'Pod "nb": spec.containers[0].name is required'),
+    (
+        "Pod",
+        "spec/containers/0/image",
+        True,
+        'Pod "nb": spec.containers[0].image takes a string, not a boolean (in YAML: quote it)',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/imagee",
+        "x",
+        (
+            'Pod "nb": spec.containers[0].imagee is not a field that the installed client knows '
+            "(is it image?)"
+        ),
+    ),
+    (
+        "Pod",
+        "spec/restart_policy",
+        "Never",
+        (
+            'Pod "nb": spec.restart_policy is not a field that the installed client knows '
+            "(is it restartPolicy?)"
+        ),
+    ),
+    (
+        "Pod",
+        "zzzzzzz",
+        None,
+        'Pod "nb": zzzzzzz is not a field that the installed client knows',
+    ),
+    ("Pod", "spec/volumes/0/name", None, 'Pod "nb": spec.volumes[0].name is required'),
+    (
+        "Pod",
+        "spec/containers/0/args",
+        ["x", 1],
+        'Pod "nb": spec.containers[0].args[1] takes a string, not an integer (in YAML: quote it)',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/ports/0/containerPort",
+        "8888",
+        'Pod "nb": spec.containers[0].ports[0].containerPort takes an integer, not a string',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/ports/0/containerPort",
+        8888.0,
+        'Pod "nb": spec.containers[0].ports[0].containerPort takes an integer, not a number',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/ports/0/containerPort",
+        True,
+        'Pod "nb": spec.containers[0].ports[0].containerPort takes an integer, not a boolean',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/ports/0/containerPort",
+        2**64,
+        'Pod "nb": spec.containers[0].ports[0].containerPort is out of range',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/volumeMounts/0/readOnly",
+        "false",
+        'Pod "nb": spec.containers[0].volumeMounts[0].readOnly takes a boolean, not a string',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/resources/limits/cpu",
+        True,
+        (
+            'Pod "nb": spec.containers[0].resources.limits.cpu takes a quantity '
+            "(a string or a number), not a boolean"
+        ),
+    ),
+    (
+        "Pod",
+        "spec/containers/0/resources/limits/cpu",
+        {"cores": 4},
+        (
+            'Pod "nb": spec.containers[0].resources.limits.cpu takes a quantity '
+            "(a string or a number), not a mapping"
+        ),
+    ),
+    (
+        "Pod",
+        "spec/containers/0/resources/limits/nvidia.com~gpu",
+        float("nan"),
+        'Pod "nb": spec.containers[0].resources.limits["nvidia.com~gpu"] is not finite',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/resources/limits/cpu",
+        2**64,
+        'Pod "nb": spec.containers[0].resources.limits.cpu is out of range',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/image",
+        object(),
+        'Pod "nb": spec.containers[0].image takes a string, not an object of the class object',
+    ),
+    (
+        "Pod",
+        "spec/containers/0/image",
+        "\ud800",
+        'Pod "nb": spec.containers[0].image holds a character that is not in Unicode',
+    ),
+    (
+        "Service",
+        "spec/ports/0/targetPort",
+        True,
+        'Service "nb": spec.ports[0].targetPort takes an integer or a string, not a boolean',
+    ),
+    (
+        "Service",
+        "spec/ports/0/targetPort",
+        80.5,
+        'Service "nb": spec.ports[0].targetPort takes an integer or a string, not a number',
+    ),
+    ("ConfigMap", "data/port", 80, "data.port takes a string, not an integer (in YAML: quote it)"),
+    ("ConfigMap", "data/blob", b"x", "data.blob takes a string, not binary data"),
+    ("ConfigMap", "binaryData/group", "ada!", "binaryData.group takes base64 text"),
+    ("Secret", "data", WORD, 'Secret "token": data takes a mapping, not a string'),
+    ("Secret", "data", [WORD], 'Secret "token": data takes a mapping, not a list'),
+    ("Secret", "data/word", WORD + "!", 'Secret "token": data.word takes base64 text'),
+    ("Secret", "data/word", "YQ", 'Secret "token": data.word takes base64 text'),
+    ("Secret", "data/word", "YWI==", 'Secret "token": data.word takes base64 text'),
+    ("Secret", "data/word", 7, 'Secret "token": data.word takes base64 text, not an integer'),
+    ("Secret", "data/word", {"x": WORD}, "data.word takes base64 text, not a mapping"),
+    ("Secret", "stringData/word", b"x", "stringData.word takes a string, not binary data"),
+    ("Secret", "stringData", WORD, 'Secret "token": stringData takes a mapping, not a string'),
+    ("Secret", "password", WORD, 'Secret "token": password is not a field'),
+    (
+        "Pod",
+        "metadata/managedFields",
+        [{"fieldsV1": {"f": {1, 2}}}],
+        "metadata.managedFields[0].fieldsV1.f takes any JSON, not an object of the class set",
+    ),
+    (
+        "ResourceQuota",
+        "metadata/name",
+        "other",
+        'ResourceQuota "other": metadata.name is not "quo',
+    ),
+    ("Pod", "metadata/name", "other", 'Pod "other": metadata.name is not "nb"'),
+    ("Namespace", "metadata/name", "other", 'Namespace "other": metadata.name is not "lab-ada"'),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value", "text"), [w for w in WRONG if w[3]])
+def test_a_manifest_that_does_not_fit_is_named_with_the_path(
+    kind: str, path: str, value: object, text: str
+) -> None:
+    """The error names manifest and field on every client alike, and never a Secret's value."""
+    manifests = lab()
+    put(find(manifests, kind), path, value)
+
+    error = error_of(manifests)
+
+    assert text in str(error)
+    shown = "".join(traceback.format_exception(error)) + repr(error.args) + repr(error)
+    assert WORD not in shown
+    assert WORD_IN_BASE64 not in shown
+    assert (None, None) == (error.__cause__, error.__context__)
+
+
+@pytest.mark.parametrize("kind", ["Pod", "ResourceQuota", "Namespace", "ConfigMap", "Secret"])
+def test_the_same_object_twice_does_not_fit(kind: str) -> None:
+    """A second manifest of the same kind and name is named."""
+    manifests = lab()
+    twin = copy.deepcopy(find(manifests, kind))
+
+    error = error_of([*manifests, twin])
+
+    assert f'{kind} "{twin["metadata"]["name"]}": is there twice' == str(error)
+
+
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "Service"])
+def test_a_second_policy_or_service_does_not_fit(kind: str) -> None:
+    """A lab has one of these at most, however they are called."""
+    manifests = lab()
+    second = copy.deepcopy(find(manifests, kind))
+    second["metadata"]["name"] = "second"
+
+    error = error_of([*manifests, second])
+
+    assert f'{kind} "second": is a second {kind}, and a lab has one at most' == str(error)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("ConfigMap", "env"), ("Pod", "nb")])
+def test_an_object_that_a_lab_has_to_have_is_missed_by_name(kind: str, name: str) -> None:
+    """Without its environment or its pod a lab does not fit."""
+    manifests = lab()
+    manifests.remove(find(manifests, kind, name))
+
+    assert f'{kind} "{name}": is not among the manifests' == str(error_of(manifests))
+
+
+def test_no_manifests_at_all_do_not_fit() -> None:
+    """An empty iterable lacks what a lab has to have."""
+    assert 'ConfigMap "env": is not among the manifests' == str(error_of([]))
+
+
+def test_yaml_that_contains_itself_is_refused() -> None:
+    """An alias to what it stands in ends in an error and not in a recursion."""
+    manifests = lab()
+    fields: dict[str, Any] = {}
+    fields["f:self"] = fields
+    find(manifests, "Pod")["metadata"]["managedFields"] = [{"fieldsV1": fields}]
+
+    assert 'Pod "nb": is nested too deeply' == str(error_of(manifests))
+
+
+def test_an_error_survives_pickling_with_its_attributes() -> None:
+    """Manifest, path and reason come back, and so does the text."""
+    manifests = lab()
+    put(find(manifests, "Pod"), "spec/containers", None)
+    error = error_of(manifests)
+
+    again = pickle.loads(pickle.dumps(error))
+
+    assert ('Pod "nb"', "spec.containers", "is required") == (
+        again.manifest,
+        again.path,
+        again.reason,
+    )
+    assert str(error) == str(again)
+
+
+def test_a_check_of_a_newer_client_names_the_object_and_shows_no_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the class refuses for a reason that we do not know is an error of ours."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise ValueError(f"bad value {WORD}")
+
+    monkeypatch.setattr("lab_storage._manifests.convert.build", refuse)
+
+    error = error_of([find(lab(), "ConfigMap", "env")])
+
+    assert 'ConfigMap "env": metadata is refused by the installed client' == str(error)
+    assert (None, None) == (error.__cause__, error.__context__)
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.datetimes()
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.one_of(st.sampled_from(["name", "spec", "data", "containers"]), SCALARS),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(
+    kind=st.sampled_from(["Pod", "Secret", "Service", "NetworkPolicy"]),
+    field=st.sampled_from(["metadata", "spec", "data", "stringData", "status", "kind"]),
+    value=ANYTHING,
+)
+def test_whatever_stands_in_a_manifest_no_other_error_is_raised(
+    kind: str, field: str, value: object
+) -> None:
+    """Random contents are read, and can then be written as JSON, or are a ManifestError."""
+    manifests = lab()
+    find(manifests, kind)[field] = value
+    try:
+        objects = LabObjects.from_manifests(manifests, NAMES)
+    except ManifestError:
+        return
+    assert objects.to_manifests() == json.loads(json.dumps(objects.to_manifests()))
+
+
+# Objects made by hand ----------------------------------------------------------------------------
+
+
+def hand_made(**changes: Any) -> LabObjects:
+    """Make a lab of models that say no more than they have to."""
+
+    def meta(name: str, **more: Any) -> client.V1ObjectMeta:
+        return client.V1ObjectMeta(name=name, **more)
+
+    pod_spec = client.V1PodSpec(
+        restart_policy="Never",
+        containers=[
+            client.V1Container(
+                name="notebook",
+                image="notebook:2026",
+                env_from=[
+                    client.V1EnvFromSource(config_map_ref=client.V1ConfigMapEnvSource(name="env"))
+                ],
+            )
+        ],
+    )
+    parts = {
+        "env_config_map": client.V1ConfigMap(metadata=meta("env"), data={"LAB": "1"}),
+        "quota": None,
+        "pod": client.V1Pod(metadata=meta("nb", labels={"app": "notebook"}), spec=pod_spec),
+        "namespace": client.V1Namespace(metadata=meta("lab-ada")),
+        "config_maps": [],
+        "network_policy": None,
+        "pvcs": [],
+        "secrets": [client.V1Secret(metadata=meta("token"), data={"word": WORD_IN_BASE64})],
+        "service": client.V1Service(
+            metadata=meta("nb", namespace="lab-ada"),
+            spec=client.V1ServiceSpec(ports=[client.V1ServicePort(port=80, target_port="http")]),
+        ),
+    }
+    return LabObjects(**(parts | changes))
+
+
+def test_models_made_by_hand_are_written_complete() -> None:
+    """Kind, API version and namespace are put in; the models are left as they are."""
+    objects = hand_made()
+
+    manifests = objects.to_manifests()
+
+    assert {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "nb", "namespace": "lab-ada", "labels": {"app": "notebook"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [
+                {
+                    "name": "notebook",
+                    "image": "notebook:2026",
+                    "envFrom": [{"configMapRef": {"name": "env"}}],
+                }
+            ],
+        },
+    } == manifests[-1]
+    assert ["Namespace", "ConfigMap", "Secret", "Service", "Pod"] == [m["kind"] for m in manifests]
+    assert hand_made() == objects
+    assert manifests == LabObjects.from_manifests(manifests, NAMES).to_manifests()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"namespace": None}, "namespace is null, not a V1Namespace"),
+        ({"pod": None}, "pod is null, not a V1Pod"),
+        ({"env_config_map": None}, "env_config_map is null, not a V1ConfigMap"),
+        (
+            {"quota": client.V1Pod()},
+            "quota is an object of the class V1Pod, not a V1ResourceQuota",
+        ),
+        ({"pod": {"kind": "Pod"}}, "pod is a mapping, not a V1Pod"),
+        ({"secrets": [client.V1ConfigMap()]}, "not a V1Secret"),
+        ({"pvcs": ["home"]}, r"pvcs\[0\] is a string, not a V1PersistentVolumeClaim"),
+    ],
+)
+def test_an_object_of_another_class_is_a_type_error(changes: Any, text: str) -> None:
+    """The error names the attribute and what belongs there."""
+    with pytest.raises(TypeError, match=text):
+        hand_made(**changes).to_manifests()
+
+
+def secret(name: str | None, **more: Any) -> client.V1Secret:
+    """Make a Secret of that name."""
+    return client.V1Secret(metadata=client.V1ObjectMeta(name=name, **more))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"namespace": client.V1Namespace()}, "namespace: metadata.name is required"),
+        ({"secrets": [client.V1Secret()]}, "secrets[0]: metadata.name is required"),
+        ({"secrets": [secret("a"), secret(None)]}, "secrets[1]: metadata.name is required"),
+        ({"secrets": [secret("")]}, "secrets[0]: metadata.name is required"),
+        ({"secrets": [secret("A")]}, 'Secret "A": metadata.name is not a DNS subdomain name'),
+        (
+            {"secrets": [secret("a", namespace="lab-eve")]},
+            'Secret "a": metadata.namespace is not "lab-ada"',
+        ),
+        ({"secrets": [secret("a"), secret("a")]}, 'Secret "a": is there twice'),
+        (
+            {"config_maps": [client.V1ConfigMap(metadata=client.V1ObjectMeta(name="env"))]},
+            'ConfigMap "env": is there twice',
+        ),
+        (
+            {
+                "namespace": client.V1Namespace(
+                    metadata=client.V1ObjectMeta(name="lab-ada", namespace="lab-ada")
+                )
+            },
+            (
+                'Namespace "lab-ada": metadata.namespace does not belong there: '
+                "a Namespace is in none"
+            ),
+        ),
+        (
+            {"secrets": [client.V1Secret(kind="ConfigMap", metadata=secret("a").metadata)]},
+            "secrets[0]: kind is not Secret",
+        ),
+        (
+            {"secrets": [client.V1Secret(api_version="v2", metadata=secret("a").metadata)]},
+            "secrets[0]: apiVersion is not v1",
+        ),
+    ],
+)
+def test_an_object_made_by_hand_that_does_not_fit_is_named(changes: Any, text: str) -> None:
+    """What the server would refuse half-way is found before anything is sent."""
+    objects = hand_made(**changes)
+
+    with pytest.raises(ManifestError) as caught:
+        objects.to_manifests()
+
+    assert text == str(caught.value)
+
+
+def test_bytes_in_a_secret_made_by_hand_are_refused_without_showing_them() -> None:
+    """They may be the value or base64 of it, and a guess could be wrong."""
+    objects = hand_made(secrets=[secret("token")])
+    objects.secrets[0].data = {"word": WORD.encode()}
+
+    with pytest.raises(ManifestError) as caught:
+        objects.to_manifests()
+
+    assert "secrets[0]: data.word takes base64 text, not binary data" == str(caught.value)
+
+
+def unchecked_secret(metadata: object) -> Any:
+    """Make a Secret that its class would not, as some clients let a caller do."""
+    return build_unchecked(client.V1Secret, {"metadata": metadata})
+
+
+def test_a_mapping_in_the_place_of_a_model_is_written_as_it_stands() -> None:
+    """Clients before 37 send such a model, and so do we."""
+    objects = hand_made(secrets=[unchecked_secret({"name": "token", "labels": {"app": "x"}})])
+
+    assert {"name": "token", "labels": {"app": "x"}, "namespace": "lab-ada"} == find(
+        objects.to_manifests(), "Secret"
+    )["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text"),
+    [
+        ("token", "secrets[0]: metadata takes a mapping, not a string"),
+        (
+            {"name": 7},
+            "secrets[0]: metadata.name takes a string, not an integer (in YAML: quote it)",
+        ),
+        (
+            {"name": "token", "labels": {7: "x"}},
+            "secrets[0]: metadata.labels has a key that is an integer, not a string",
+        ),
+    ],
+)
+def test_metadata_of_the_wrong_type_is_named(metadata: object, text: str) -> None:
+    """What the classes of some clients let pass is found before it is sent."""
+    with pytest.raises(ManifestError) as caught:
+        hand_made(secrets=[unchecked_secret(metadata)]).to_manifests()
+
+    assert text == str(caught.value)
+
+
+def test_a_time_without_an_offset_is_in_utc() -> None:
+    """A datetime made by hand is written as it would be read."""
+    objects = hand_made()
+    objects.pod.metadata.creation_timestamp = dt.datetime(2026, 5, 17)  # noqa: DTZ001
+
+    pod = objects.to_manifests()[-1]
+
+    assert "2026-05-17T00:00:00Z" == pod["metadata"]["creationTimestamp"]
+
+
+def test_what_json_cannot_hold_is_named() -> None:
+    """An object in an untyped field is an error that tells the path."""
+    objects = hand_made()
+    entry = client.V1ManagedFieldsEntry(manager="x", fields_v1={"f:x": object()})
+    objects.pod.metadata.managed_fields = [entry]
+
+    with pytest.raises(
+        ManifestError, match=r'metadata.managedFields\[0\].fieldsV1\["f:x"\] takes'
+    ):
+        objects.to_manifests()
+
+
+# The classes -------------------------------------------------------------------------------------
+
+
+def all_fields() -> dict[tuple[str, str], Format | None]:
+    """List the fields of all classes that a lab's objects are made of, with their formats."""
+    fields: dict[tuple[str, str], Format | None] = {}
+    waiting = [model_of(kind) for kind in KINDS]
+    seen = set(waiting)
+    while waiting:
+        model = waiting.pop()
+        for name, field in schema_of(model).items():
+            inner = field.type
+            while inner.items or inner.values:
+                inner = inner.items or inner.values  # type: ignore[assignment]
+            fields[model.__name__, name] = inner.format
+            if inner.model and inner.model not in seen:
+                seen.add(inner.model)
+                waiting.append(inner.model)
+    return fields
+
+
+def test_the_fields_that_we_know_more_of_are_the_clients() -> None:
+    """Quantities and the like are fields of this client, but for those of other versions."""
+    of_some_versions = {
+        ("V1NodeAllocatableMappedResources", "quantity"),
+        ("V1NodeAllocatableOverheadResources", "perContainer"),
+        ("V1NodeAllocatableOverheadResources", "perPod"),
+        ("V1NodeAllocatableResourceClaimStatus", "resources"),
+        ("V1PodStatus", "allocatedResources"),
+    }
+    fields = all_fields()
+
+    assert (_QUANTITIES | _BASE64 | _INT_OR_STRING) - of_some_versions <= set(fields)
+    assert [("V1ManagedFieldsEntry", "fieldsV1")] == [
+        place for place, found in fields.items() if found is Format.ANY
+    ]
+
+
+def test_a_field_of_a_newer_client_is_checked_by_its_type() -> None:
+    """Numbers, of which no class of today has a field, are read as any other type is."""
+
+    class Model:
+        openapi_types = {"ratio": "float"}  # noqa: RUF012
+        attribute_map = {"ratio": "ratio"}  # noqa: RUF012
+        ratio = None
+
+        def __init__(self, ratio: float, local_vars_configuration: object) -> None:
+            self.ratio = ratio
+            self.local_vars_configuration = local_vars_configuration
+
+    place = Place("Model")
+
+    assert [0.5, 2.0] == [read_model(Model, {"ratio": n}, place).ratio for n in (0.5, 2)]
+    for wrong in ("x", True, float("inf"), 10**400):
+        with pytest.raises(ManifestError, match=r"^Model: ratio "):
+            read_model(Model, {"ratio": wrong}, place)
+
+
+def test_building_models_leaves_loggers_and_the_default_configuration_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client's models make a Configuration each if none is given; ours do not."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("a Configuration was made")
+
+    monkeypatch.setattr(client.Configuration, "__init__", refuse)
+
+    LabObjects.from_manifests(lab(), NAMES).to_manifests()

@@ -1,0 +1,53 @@
+"""Fixtures of the unit tests: a log that can be read, and storages that are closed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from lab_storage import LabStorage
+from lab_storage._transport import wire as _wire
+from tests.support.villain import Villain
+
+StorageOf = Callable[..., LabStorage]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_lived_resolver() -> Iterator[None]:
+    """The thread that looks names up does not stay: some tests count threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_wire, "RESOLVER_IDLE_SECONDS", 0.05)
+        yield
+
+
+@pytest.fixture
+def log() -> LogCapture:
+    """What was logged: its ``entries``."""
+    return LogCapture()
+
+
+@pytest.fixture
+def logger(log: LogCapture) -> Any:
+    """A logger that writes into `log`."""
+    return structlog.wrap_logger(
+        None, processors=[log], wrapper_class=structlog.BoundLogger, context_class=dict
+    )
+
+
+@pytest.fixture
+def storage_of(logger: Any) -> Iterator[StorageOf]:
+    """Makes a storage for a villain; further arguments are its client's configuration."""
+    storages: list[LabStorage] = []
+
+    def make(villain: Villain, **settings: Any) -> LabStorage:
+        storage = LabStorage(villain.api_client(**settings), logger)
+        storages.append(storage)
+        return storage
+
+    yield make
+    for storage in storages:
+        storage.close()
