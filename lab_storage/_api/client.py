@@ -21,9 +21,11 @@ from urllib3.util.ssl_match_hostname import CertificateError
 from lab_storage._api.answer import Answer, Request, SilenceError, UnusableError, unusable
 from lab_storage._api.operation import Operation
 from lab_storage._manifests.kinds import SECRET
-from lab_storage._transport import wire
+from lab_storage._transport.credentials import CredentialsError, Keys
+from lab_storage._transport.exchange import Exchange, IdleError, current_exchange
 from lab_storage._transport.fork import renew_after_fork
-from lab_storage._transport.session import CredentialsError, Keys, Session
+from lab_storage._transport.interruptions import causal_chain, find_interruption
+from lab_storage._transport.session import Session
 from lab_storage.exceptions import LabStorageError
 
 # A request that hears nothing for so long is given up and made again: a load
@@ -129,7 +131,7 @@ class Client:
                     self._session = Session(self._api_client, self._keys)
                     self._keys = self._session.keys
                 except (OSError, ValueError) as error:
-                    if wire.foreign(error) is not None:
+                    if find_interruption(error) is not None:
                         raise
                     # A certificate file that is not there or is none; a proxy's URL.
                     raise unusable(f"cannot be set up: {error}", request, operation) from error
@@ -147,7 +149,7 @@ class _Guard:
         operation.check()
         self.request = request
         self.operation = operation
-        self.exchange = wire.Exchange(
+        self.exchange = Exchange(
             operation.timeout, idle_seconds, confidential=request.kind is SECRET
         )
         self.response: Any = None
@@ -156,11 +158,11 @@ class _Guard:
         self.is_ours = True
 
     def __enter__(self) -> _Guard:
-        self._token = wire.current.set(self.exchange)
+        self._token = current_exchange.set(self.exchange)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        wire.current.reset(self._token)
+        current_exchange.reset(self._token)
         if error is not None:
             self.close(broken=True)
             self.translate(error)
@@ -180,7 +182,7 @@ class _Guard:
         if not isinstance(error, _NETWORK_ERRORS):
             return
         if self.is_ours:
-            interruption = wire.foreign(error)
+            interruption = find_interruption(error)
             if interruption is error:
                 return
             if interruption is not None:
@@ -205,7 +207,7 @@ class _Guard:
             text = "a header of the request cannot be sent"
         if wrong_request or _is_final(error):
             raise unusable(text, self.request, operation) from cause
-        silent = any(isinstance(found, wire.IdleError) for found in wire.chain(error))
+        silent = any(isinstance(found, IdleError) for found in causal_chain(error))
         raise (SilenceError if silent else UnusableError)(text) from cause
 
 
@@ -291,7 +293,7 @@ def _describe(error: BaseException) -> str:
 
 def _is_final(error: BaseException) -> bool:
     """Whether a certificate does not fit, theirs or ours, or the address is none."""
-    for found in wire.chain(error):
+    for found in causal_chain(error):
         # urllib3 itself compares where assert_hostname is set.
         if isinstance(found, (ssl.SSLCertVerificationError, CertificateError, LocationValueError)):
             return True

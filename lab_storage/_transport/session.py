@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import copy
 import ssl
-from collections.abc import Mapping
 from json import JSONDecodeError
 from typing import Any
 
-import attrs
 import urllib3
 from kubernetes.client.exceptions import OpenApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
-from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 from urllib3.util.url import parse_url
 
-from lab_storage._transport import wire
-
-
-class CredentialsError(Exception):
-    """The caller's ``refresh_api_key_hook`` failed. Never reaches a caller."""
-
-
-@attrs.frozen
-class Keys:
-    """The caller's credentials as they were copied, and the configuration they were copied to.
-
-    A ``refresh_api_key_hook`` sets new ones there, some hooks only when the old are about to
-    expire. So they are carried over to the next configuration, unless the caller has
-    changed its own.
-    """
-
-    theirs: dict[str, str]
-    configuration: Any
-
-    def current(self, theirs: dict[str, str]) -> dict[str, str]:
-        """What to begin with, where the caller's are ``theirs`` now."""
-        return dict(self.configuration.api_key if theirs == self.theirs else theirs)
+from lab_storage._transport.credentials import CredentialsError, Keys
+from lab_storage._transport.interruptions import find_interruption
+from lab_storage._transport.pool import use_deadlines
+from lab_storage._transport.tls import borrow_context, create_context
 
 
 class Session:
@@ -100,7 +79,7 @@ class Session:
             headers = self._headers(accept, has_body=body is not None)
         except (HTTPError, OpenApiException, ConfigException, OSError, JSONDecodeError) as error:
             # Of the hook's own errors, only this could be somebody's time limit.
-            if isinstance(error, TimeoutError) and wire.foreign(error) is not None:
+            if isinstance(error, TimeoutError) and find_interruption(error) is not None:
                 raise
             raise CredentialsError(
                 f"the credentials could not be refreshed: {type(error).__name__}: {error}"
@@ -183,29 +162,20 @@ def _prepare(
     is given back.
     """
     if given is not None:
-        wire.use_deadlines(manager, wire.lend(given))
+        use_deadlines(manager, borrow_context(given))
         return None
     options = manager.connection_pool_kw
     proxy = options.get("_proxy_config")
     if proxy is not None and proxy.ssl_context is None:
-        context, is_bare = _tls_context(options)
+        context, is_bare = create_context(options)
         if is_bare:
             context.load_default_certs()
         options["_proxy_config"] = proxy._replace(ssl_context=context)
-    context, is_bare = _tls_context(options)
+    context, is_bare = create_context(options)
     if is_bare and is_secure:
         context.load_default_certs()
         is_bare = False
     if options.get("cert_file"):
         context.load_cert_chain(options["cert_file"], options.get("key_file"))
-    wire.use_deadlines(manager, context)
+    use_deadlines(manager, context)
     return context if is_bare else None
-
-
-def _tls_context(options: Mapping[str, Any]) -> tuple[ssl.SSLContext, bool]:
-    """What urllib3 would make for each connection; and whether it trusts nobody yet."""
-    context = create_urllib3_context(cert_reqs=resolve_cert_reqs(options.get("cert_reqs")))
-    authorities = options.get("ca_certs"), options.get("ca_cert_dir"), options.get("ca_cert_data")
-    if any(authorities):
-        context.load_verify_locations(*authorities)
-    return wire.tls_context(context), not any(authorities)

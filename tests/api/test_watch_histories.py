@@ -33,7 +33,7 @@ from lab_storage._api.client import Client
 from lab_storage._api.operation import Operation
 from lab_storage._api.watch import ADDED, DELETED, LISTED, MODIFIED, Change, follow
 from lab_storage._manifests.kinds import CONFIG_MAP
-from lab_storage._transport.wire import IdleError
+from lab_storage._transport.exchange import IdleError
 
 Json = dict[str, Any]
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lab_storage import LabStorage, OperationTimeoutError
-from lab_storage._transport import wire as _wire
+from lab_storage._transport import connect as _connect
 from tests.api.test_deadlines import FAR_SECONDS, LIMIT_SECONDS
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
@@ -158,7 +158,7 @@ def test_another_threads_exception_leaves_a_long_connect(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the socket has been waited for before, and is again."""
-    monkeypatch.setattr(_wire, "SLICE_SECONDS", 0.02)
+    monkeypatch.setattr(_connect, "SLICE_SECONDS", 0.02)
     with black_hole() as port, Villain() as villain:
         others = connections_to(port, SYN_SENT)
         storage = storage_of(villain, host=f"http://127.0.0.1:{port}")

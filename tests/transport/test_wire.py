@@ -1,4 +1,4 @@
-"""Sockets and names: what `lab_storage._transport.wire` does to them.
+"""Sockets and names: what `lab_storage._transport` does to them.
 
 How a deadline and a cancel end each state of a socket is in ``test_deadlines.py``.
 """
@@ -21,9 +21,10 @@ from lab_storage import (
     PodPhase,
 )
 from lab_storage._api import client as _client
-from lab_storage._transport import session as _session
-from lab_storage._transport import wire as _wire
-from lab_storage._transport.wire import Exchange
+from lab_storage._transport import pool as _pool
+from lab_storage._transport import tls as _tls
+from lab_storage._transport.exchange import Exchange, ExchangeOverError, IdleError
+from lab_storage._transport.sockets import socket_classes
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.states import PENDING, read_phase, wait_for
@@ -247,7 +248,7 @@ class TestConnections:
         self, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Something on the way may have forgotten it, and would say nothing for ever."""
-        monkeypatch.setattr(_wire, "KEEP_SECONDS", 0.0)
+        monkeypatch.setattr(_pool, "KEEP_SECONDS", 0.0)
         with Villain(json_answer(PENDING), tls=True) as villain:
             storage = storage_of(villain)
             for _ in range(2):
@@ -261,7 +262,7 @@ class TestConnections:
     ) -> None:
         """Whoever puts one back closes those that were not used for long."""
         clock = [1000.0]
-        monkeypatch.setattr(_wire, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(_pool, "monotonic", lambda: clock[0])
         gate = threading.Barrier(5)
 
         def script(_: Any) -> Any:
@@ -274,7 +275,7 @@ class TestConnections:
                 for _ in range(5):
                     threads.submit(read_phase, storage, timeout_of(5))
             gate = threading.Barrier(1)
-            clock[0] += _wire.KEEP_SECONDS - 1
+            clock[0] += _pool.KEEP_SECONDS - 1
             read_phase(storage, timeout_of(5))
             kept = villain.open_connections
             clock[0] += 2
@@ -325,9 +326,9 @@ class TestConnections:
     ) -> None:
         """The authorities' certificates are read once, not for each connection."""
         made = []
-        make = _session.create_urllib3_context
+        make = _tls.create_urllib3_context
         monkeypatch.setattr(
-            _session, "create_urllib3_context", lambda **options: made.append(1) or make(**options)
+            _tls, "create_urllib3_context", lambda **options: made.append(1) or make(**options)
         )
         gate = threading.Barrier(4)
 
@@ -391,7 +392,7 @@ class TestExchange:
     def pair(self) -> Iterator[tuple[Any, socket.socket]]:
         """A socket of the kind that is used, and the other end of it."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            ours: Any = _wire._socket_classes()[0]()
+            ours: Any = socket_classes()[0]()
             ours.connect(listener.getsockname())
             theirs, _ = listener.accept()
             with ours, theirs:
@@ -404,7 +405,7 @@ class TestExchange:
         exchange.attach(pair[0])
         timeout.cancel()
 
-        with pytest.raises(_wire.ExchangeOverError):
+        with pytest.raises(ExchangeOverError):
             pair[0].recv(1)
         assert b"" == pair[1].recv(1)
 
@@ -449,7 +450,7 @@ class TestExchange:
         exchange = Exchange(timeout_of(10), 0.05)
         exchange.attach(pair[0])
 
-        with pytest.raises(_wire.IdleError, match=r"nothing heard for 0\.05 s"):
+        with pytest.raises(IdleError, match=r"nothing heard for 0\.05 s"):
             pair[0].recv(1)
 
     def test_a_socket_without_one_is_like_any_other(self, pair: tuple[Any, socket.socket]) -> None:
