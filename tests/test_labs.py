@@ -13,6 +13,7 @@ from kubernetes import client
 from lab_storage import KubernetesError, LabObjects, OperationTimeoutError
 from tests.support.fixtures import StorageOf
 from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.villain import Act, Cluster, Seen, Villain, status, stream
 from tests.support.watching import NAMESPACE, PATIENCE_SECONDS, Json, line, listed, shapes
 
@@ -123,10 +124,10 @@ def test_timeout_names_what_is_missing_and_not_what_has_gone_well_since(
 
 @pytest.mark.parametrize("code", [403, 404, 405])
 def test_who_may_not_watch_service_accounts_may_create_labs(
-    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch, code: int
+    storage_of: StorageOf, set_pauses: SetPauses, code: int
 ) -> None:
     """Then the pod is tried until it is not refused for that any more."""
-    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
+    set_pauses(0.0)
     refusals = [status(403, "Forbidden", LATE_ACCOUNT)] * 2
     accounts = answers("serviceaccounts", status(code, "Because"), stream())
 

@@ -10,6 +10,7 @@ from lab_storage import KubernetesError, OperationTimeoutError
 from lab_storage._namespaces import why_it_stays
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.villain import Act, Seen, Villain, json_answer, status, status_content, stream
 from tests.support.watching import PATIENCE_SECONDS, Json, line, listed, shapes, turns
 
@@ -65,10 +66,10 @@ def test_pages_are_put_together(storage_of: StorageOf) -> None:
 
 
 def test_list_begins_anew_when_its_moment_is_forgotten(
-    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+    storage_of: StorageOf, set_pauses: SetPauses
 ) -> None:
     """Names of two moments would miss some or tell some twice."""
-    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
+    set_pauses(0.0)
     pages = [table("a", token="t1"), status(410, "Expired"), table("b", token="t2"), table("c")]
     with Villain(*pages) as villain:
         assert ["b", "c"] == list_names(storage_of(villain))
@@ -240,10 +241,10 @@ def test_timeout_tells_the_conditions_that_keep_the_namespace(storage_of: Storag
 
 
 def test_timeout_tells_the_conditions_although_the_watch_broke_meanwhile(
-    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+    storage_of: StorageOf, set_pauses: SetPauses
 ) -> None:
     """A load balancer that cuts watches does not hide what keeps the namespace."""
-    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
+    set_pauses(0.0)
     watches = [
         stream(line("MODIFIED", namespace(11, conditions=CONDITIONS)), end="cut"),
         status(503, "ServiceUnavailable"),

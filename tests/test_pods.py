@@ -22,6 +22,7 @@ from lab_storage import (
 from lab_storage._pods import why_it_stays
 from tests.support.fixtures import StorageOf
 from tests.support.labs import names_of, timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.villain import Act, Seen, Villain, json_answer, status, status_content, stream
 from tests.support.watching import (
     NAMESPACE,
@@ -598,10 +599,10 @@ def test_pod_made_later_is_not_waited_for(storage_of: StorageOf) -> None:
 
 
 def test_timeout_of_a_deletion_tells_what_keeps_the_pod(
-    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+    storage_of: StorageOf, set_pauses: SetPauses
 ) -> None:
     """Also where the watch broke meanwhile, which was made good and is not the reason."""
-    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.0)
+    set_pauses(0.0)
     found = going(nodeName="node-7")
     script = deletion_script(found, stream(bookmark(11), end="cut"), stream())
     with Villain(script) as villain:

@@ -24,6 +24,7 @@ from lab_storage import (
 )
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.states import LAB, NAMES
 from tests.support.villain import (
     Act,
@@ -163,10 +164,10 @@ def test_no_value_shows_in_errors_and_logs(
     storage_of: StorageOf,
     log: LogCapture,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    set_pauses: SetPauses,
 ) -> None:
     """Whatever the answer is, and whether it is tried again."""
-    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.01)
+    set_pauses(0.01)
     caplog.set_level(logging.DEBUG)
 
     def before(request: Seen) -> Act | None:

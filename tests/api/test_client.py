@@ -31,9 +31,10 @@ from lab_storage import (
     PodPhase,
 )
 from lab_storage._api import client as _client
-from tests.api.test_deadlines import LIMIT_SECONDS, METHODS
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
+from tests.support.limits import LIMIT_SECONDS
+from tests.support.methods import METHODS
 from tests.support.states import LAB, NAMES, PENDING, POD_PATH, list_of, read_phase
 from tests.support.villain import (
     TOKEN,

@@ -1,8 +1,4 @@
-"""However a call is stuck, its deadline and a cancel end it.
-
-The library promises both within `PROMISED_SECONDS`. The tests allow `NOISE_SECONDS` more, for a
-machine on which other things run; that is still less than any timeout it could be taken for.
-"""
+"""However a call is stuck, its deadline and a cancel end it."""
 
 from __future__ import annotations
 
@@ -23,14 +19,12 @@ from lab_storage import (
 )
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
-from tests.support.states import LAB, NAMES, Call, Scene, State, each_state
+from tests.support.limits import FAR_SECONDS, LIMIT_SECONDS
+from tests.support.methods import METHODS, each_method
+from tests.support.states import Call, Scene, State, each_state
 from tests.support.villain import Villain, silence
 
-PROMISED_SECONDS = 0.25
-NOISE_SECONDS = 0.25
-LIMIT_SECONDS = PROMISED_SECONDS + NOISE_SECONDS
 DEADLINE_SECONDS = 0.2
-FAR_SECONDS = 30.0
 
 
 def outcome(scene: Scene, storage: LabStorage, timeout: Timeout) -> tuple[Any, float]:
@@ -84,24 +78,6 @@ def test_a_cancel_ends_a_call(
         assert scene.cancelled is (None if error is None else type(error))
         assert cancelled[0] < ended < cancelled[0] + LIMIT_SECONDS
         scene.wait_until_left()
-
-
-METHODS: dict[str, Call] = {
-    "create": lambda storage, timeout: storage.create(LAB, timeout),
-    "delete_namespace": lambda storage, timeout: storage.delete_namespace("lab", timeout),
-    "delete_pod": lambda storage, timeout: storage.delete_pod(NAMES, timeout),
-    "list_namespaces": lambda storage, timeout: storage.list_namespaces("", timeout),
-    "read_lab_objects": lambda storage, timeout: storage.read_lab_objects(NAMES, timeout),
-    "read_pod_phase": lambda storage, timeout: storage.read_pod_phase(NAMES, timeout),
-    "read_secret": lambda storage, timeout: storage.read_secret("token", "lab", timeout),
-    "wait_for_pod_start": lambda storage, timeout: storage.wait_for_pod_start(
-        "lab", "lab", timeout
-    ),
-    "watch_pod_events": lambda storage, timeout: next(
-        storage.watch_pod_events("lab", "lab", timeout)
-    ),
-}
-each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
 def test_all_methods_are_in_the_table() -> None:

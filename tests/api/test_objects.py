@@ -16,6 +16,7 @@ from lab_storage import KubernetesError, LabObjects, LabStorage, OperationTimeou
 from lab_storage._api.objects import manager_of
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.states import LAB, NAMES, PENDING, POD_PATH, list_of
 from tests.support.villain import (
     Act,
@@ -61,9 +62,9 @@ pytestmark = pytest.mark.usefixtures("_impatient")
 
 
 @pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatient(set_pauses: SetPauses) -> None:
     """Pauses are short."""
-    monkeypatch.setattr("lab_storage._api.retry._jitter", lambda _: 0.005)
+    set_pauses(0.005)
 
 
 def path_of(request: Seen) -> str:

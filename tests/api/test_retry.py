@@ -16,13 +16,13 @@ from kubernetes.client.exceptions import ApiException
 from structlog.testing import LogCapture
 
 from lab_storage import KubernetesError, OperationTimeoutError, PodPhase
-from lab_storage._api import retry as _retry
 from lab_storage._api.answer import Answer, Request
 from lab_storage._api.operation import Operation
 from lab_storage._api.retry import Backoff, TransientError, retry_after_seconds
 from lab_storage._manifests.kinds import POD
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.states import NAMES, PENDING, read_phase
 from tests.support.villain import (
     Act,
@@ -312,10 +312,10 @@ class TestPause:
         assert 1.5 < pauses[0] <= 3
 
     def test_may_be_longer_than_the_server_says(
-        self, pauses: list[float], storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+        self, pauses: list[float], storage_of: StorageOf, set_pauses: SetPauses
     ) -> None:
         """Our own patience counts too."""
-        monkeypatch.setattr(_retry, "_jitter", lambda _: 4.0)
+        set_pauses(4.0)
         act = status(429, headers={"Retry-After": "1"})
         with Villain(act, json_answer(PENDING)) as villain:
             read_phase(storage_of(villain), timeout_of(5))

@@ -28,6 +28,7 @@ from lab_storage._api.watch import (
 )
 from lab_storage._manifests.kinds import POD
 from tests.support.labs import timeout_of
+from tests.support.pauses import SetPauses
 from tests.support.villain import (
     Act,
     Seen,
@@ -77,7 +78,7 @@ UNREADABLE = {
 
 
 @pytest.fixture
-def attempts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def attempts(set_pauses: SetPauses) -> list[int]:
     """Pauses are not slept; how many failures in a row each was for is written down."""
     seen: list[int] = []
 
@@ -85,7 +86,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(state.attempt_number)
         return 0.0
 
-    monkeypatch.setattr("lab_storage._api.retry._jitter", jitter)
+    set_pauses(jitter)
     return seen
 
 
@@ -489,12 +490,10 @@ AT_ONCE = {
 
 @pytest.mark.parametrize("watch", AT_ONCE.values(), ids=AT_ONCE)
 def test_server_that_ends_every_watch_at_once_is_not_asked_in_a_loop(
-    logger: Any, monkeypatch: pytest.MonkeyPatch, watch: Act
+    logger: Any, set_pauses: SetPauses, watch: Act
 ) -> None:
     """From the second end on, the pauses grow."""
-    monkeypatch.setattr(
-        "lab_storage._api.retry._jitter", lambda state: 0.02 * 2.0 ** (state.attempt_number - 1)
-    )
+    set_pauses(lambda state: 0.02 * 2.0 ** (state.attempt_number - 1))
     with Villain(turns([listed(pod())], [watch])) as villain:
         changes = follow_pods(villain, logger, 0.3)
         with pytest.raises(OperationTimeoutError):

@@ -26,7 +26,6 @@ from kubernetes import client as kubernetes_client
 from urllib3.exceptions import ProtocolError
 
 from lab_storage import OperationCancelledError, Timeout
-from lab_storage._api import retry as _retry
 from lab_storage._api import watch as _watch
 from lab_storage._api.answer import Request
 from lab_storage._api.client import Client
@@ -34,6 +33,7 @@ from lab_storage._api.operation import Operation
 from lab_storage._api.watch import ADDED, DELETED, LISTED, MODIFIED, Change, follow
 from lab_storage._manifests.kinds import CONFIG_MAP
 from lab_storage._transport.exchange import IdleError
+from tests.support.pauses import replace_pauses
 
 Json = dict[str, Any]
 
@@ -391,7 +391,7 @@ def play(script: list[Any], segment: int) -> tuple[Model, Listener]:
     listener = Listener()
     with ExitStack() as stack:
         # Pauses are another test's.
-        stack.enter_context(patch.object(_retry, "_jitter", lambda _: 0.0))
+        replace_pauses(stack.enter_context(pytest.MonkeyPatch.context()), 0.0)
         stack.enter_context(patch.object(_watch, "DOUBT_SECONDS", 60.0))
         stack.enter_context(pytest.raises(OperationCancelledError))
         for change in follow(Client(api_client), Operation(timeout, SILENT_LOG), request):

@@ -13,8 +13,8 @@ import structlog
 from lab_storage import KubernetesError, OperationCancelledError, OperationTimeoutError, Timeout
 from lab_storage._api.operation import Operation
 from lab_storage._api.workers import Workers
-from tests.api.test_deadlines import LIMIT_SECONDS
 from tests.support.labs import timeout_of
+from tests.support.limits import LIMIT_SECONDS
 from tests.support.states import wait_for
 
 Task = Callable[[Operation], Any]

@@ -39,14 +39,15 @@ from lab_storage import (
 )
 from lab_storage._api.objects import manager_of
 from lab_storage._api.workers import MOST_WORKERS
-from tests.api.test_deadlines import METHODS, NOISE_SECONDS, PROMISED_SECONDS
-from tests.integration.test_plane import state
 from tests.plane.control_plane import ControlPlane
 from tests.plane.kubelet_behaviours import START
 from tests.plane.remote import Cluster
+from tests.support.interruptions import TimeLimit
 from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.limits import LIMIT_SECONDS
+from tests.support.methods import METHODS
+from tests.support.processes import process_state
 from tests.support.states import wait_for
-from tests.transport.test_interruptions import TimeLimit
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -751,7 +752,7 @@ def test_silent_server_holds_up_no_call(
     if is_connected:
         storage.read_lab_objects(names_of(), timeout_of(PATIENT_SECONDS))
     with plane.pause_apiserver(), ThreadPoolExecutor(len(METHODS)) as threads:
-        wait_for(lambda: state(plane.pids["kube-apiserver"]) == "T")
+        wait_for(lambda: process_state(plane.pids["kube-apiserver"]) == "T")
         timeout = timeout_of(0.5 if end == "deadline" else PATIENT_SECONDS)
         calls = {name: threads.submit(call, name, timeout) for name in METHODS}
         time.sleep(0.5)  # by then each waits for an answer, or its deadline has come
@@ -765,7 +766,7 @@ def test_silent_server_holds_up_no_call(
         expected = dict.fromkeys(METHODS, OperationCancelledError)
         expected["watch_pod_events"] = StopIteration
     assert expected == outcomes
-    limit = over + PROMISED_SECONDS + NOISE_SECONDS
+    limit = over + LIMIT_SECONDS
     assert [] == [name for name in METHODS if ended[name] > limit]
     assert storage.read_pod_phase(names_of("nobody"), timeout_of(PATIENT_SECONDS)) is None
 

@@ -21,6 +21,7 @@ from tests.plane import kubelet_behaviours
 from tests.plane.control_plane import ControlPlane
 from tests.plane.keeper_process import ControlPlaneError
 from tests.plane.programs import BINARIES, NODE, ROOT
+from tests.support.processes import process_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,15 +39,9 @@ def eventually(condition: Callable[[], Any]) -> Any:
     return answer
 
 
-def state(pid: int) -> str:
-    """What ps says of a process: ``T`` is stopped, and nothing or ``Z`` is dead."""
-    asked = ["ps", "-o", "state=", "-p", str(pid)]
-    return subprocess.run(asked, stdout=subprocess.PIPE, text=True).stdout.strip()[:1]
-
-
 def are_dead(pids: dict[str, int]) -> bool:
     """Whether none of them runs, be it that nobody has reaped it yet."""
-    return all(state(pid) in {"", "Z"} for pid in pids.values())
+    return all(process_state(pid) in {"", "Z"} for pid in pids.values())
 
 
 class Namespace:
@@ -397,9 +392,9 @@ class TestFailures:
     ) -> None:
         """It is stopped for the length of a with, an exception in it or not, and runs after."""
         with contextlib.suppress(ZeroDivisionError), pause(our_own):
-            eventually(lambda: state(our_own.pids[program]) == "T")
+            eventually(lambda: process_state(our_own.pids[program]) == "T")
             raise ZeroDivisionError
-        eventually(lambda: state(our_own.pids[program]) != "T")
+        eventually(lambda: process_state(our_own.pids[program]) != "T")
 
         assert core.read_namespace("default").metadata.name == "default"
 
@@ -427,7 +422,7 @@ class TestFailures:
         host, pid = our_own.host, our_own.pids["kube-apiserver"]
 
         our_own.kill_apiserver()
-        assert "" == state(pid)
+        assert "" == process_state(pid)
         with pytest.raises(urllib3.exceptions.NewConnectionError):
             urllib3.request("GET", host, retries=False)
         our_own.start_apiserver()

@@ -20,6 +20,7 @@ from kubernetes import client
 from lab_storage import LabStorage, OperationCancelledError, Timeout
 from lab_storage._api.workers import Workers
 from tests.support.labs import lab_of, names_of
+from tests.support.pauses import replace_pauses
 from tests.support.villain import (
     Act,
     Cluster,
@@ -284,7 +285,7 @@ def pausing(requests: int, act: Act) -> Callable[..., Any]:
     @contextmanager
     def stage(tls: bool, patch: pytest.MonkeyPatch) -> Iterator[Scene]:
         # No jitter: it might be no pause at all.
-        patch.setattr("lab_storage._api.retry._jitter", lambda _: 0.02 if requests > 1 else 60.0)
+        replace_pauses(patch, 0.02 if requests > 1 else 60.0)
         with Villain(act, tls=tls) as villain:
             yield Scene(villain, read_phase, lambda: villain.wait_for_requests(requests), kept=1)
 

@@ -6,11 +6,9 @@ So do a task queue's time limits, Ctrl-C and the like, from a signal handler or 
 from __future__ import annotations
 
 import ctypes
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ import pytest
 
 from lab_storage import LabStorage, OperationTimeoutError
 from lab_storage._transport import connect as _connect
-from tests.api.test_deadlines import FAR_SECONDS, LIMIT_SECONDS
 from tests.support.fixtures import StorageOf
+from tests.support.interruptions import SocketTimeLimit, TimeLimit, ValueTimeLimit, alarm, ring
 from tests.support.labs import timeout_of
+from tests.support.limits import FAR_SECONDS, LIMIT_SECONDS
 from tests.support.states import (
     PENDING,
     SYN_SENT,
@@ -41,37 +40,6 @@ from tests.support.villain import (
     silence,
     status,
 )
-
-
-class TimeLimit(Exception):  # noqa: N818 - they are called so
-    """As most task queues have one."""
-
-
-class SocketTimeLimit(OSError):  # noqa: N818
-    """One that is easily taken for the network's."""
-
-
-class ValueTimeLimit(ValueError):  # noqa: N818
-    """One that is easily taken for a header that cannot be sent."""
-
-
-@contextmanager
-def alarm(error: BaseException) -> Iterator[None]:
-    """Have SIGALRM raise ``error``."""
-
-    def handle(*_: Any) -> None:
-        raise error
-
-    previous = signal.signal(signal.SIGALRM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGALRM, previous)
-
-
-def ring() -> None:
-    """Send SIGALRM to the main thread."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
 
 @each_state(tls=True)
