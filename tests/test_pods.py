@@ -522,6 +522,18 @@ def test_abandoned_watches_of_events_leave_nothing(storage_of: StorageOf) -> Non
         assert threads + 2 >= threading.active_count()
 
 
+def test_deadline_on_a_quiet_watch_names_no_failure(storage_of: StorageOf) -> None:
+    """A watch on which nothing happens has not failed."""
+    routed = routes(
+        pods=turns([listed(pod())], [stream()]), events=turns([listed(version=5)], [stream()])
+    )
+    with Villain(routed) as villain:
+        events = storage_of(villain).watch_pod_events("lab", NAMESPACE, timeout_of(0.4))
+        with pytest.raises(OperationTimeoutError) as caught:
+            list(events)
+    assert caught.value.last is None
+
+
 # -- Its end -----------------------------------------------------------------------
 
 

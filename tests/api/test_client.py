@@ -127,6 +127,14 @@ class TestTLS:
 
         assert (None, 1) == (caught.value.status, villain.connections)
 
+    def test_a_name_that_urllib3_compares_is_final(self, storage_of: StorageOf) -> None:
+        """``assert_hostname`` is checked by urllib3, with an error of its own."""
+        with Villain(json_answer(PENDING), tls=True) as villain:
+            storage = storage_of(villain, assert_hostname="other.example")
+            with pytest.raises(KubernetesError, match=r"other\.example") as caught:
+                read_phase(storage, timeout_of(5))
+        assert (None, 1) == (caught.value.status, villain.connections)
+
     def test_the_name_that_is_configured_counts(self, storage_of: StorageOf) -> None:
         """As behind a tunnel, where the address is another."""
         with Villain(json_answer(PENDING), tls=True) as villain:
@@ -367,6 +375,25 @@ class TestCredentials:
                 api_client.configuration.api_key["authorization"] = "Bearer new"
 
                 assert PodPhase.PENDING is read_phase(storage, timeout_of(5))
+
+    def test_a_hook_that_asks_for_a_token_once_an_hour_keeps_it(self, logger: Any) -> None:
+        """Its token goes on to count when connections are closed, and when a server says 401."""
+        asked: list[client.Configuration] = []
+
+        def hook(configuration: client.Configuration) -> None:
+            if not asked:
+                asked.append(configuration)
+                configuration.api_key["authorization"] = "Bearer fresh"
+
+        with Villain(
+            json_answer(PENDING), status(401, "Unauthorized"), json_answer(PENDING)
+        ) as villain:
+            api_client = villain.api_client(refresh_api_key_hook=hook)
+            with LabStorage(api_client, logger) as storage:
+                for _ in range(3):
+                    read_phase(storage, timeout_of(5))
+                    storage.close()
+        assert ["Bearer fresh"] * 4 == [each.headers["authorization"] for each in villain.requests]
 
     def test_many_that_are_refused_at_once_renew_once(
         self, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch

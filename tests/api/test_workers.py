@@ -242,7 +242,7 @@ class TestEnd:
         canceller.join(10)
 
     def test_by_the_deadline_while_only_workers_are_busy(self, logger: Any) -> None:
-        """The same."""
+        """It is as with a cancel."""
         caller = threading.get_ident()
         gate = threading.Barrier(3)
 

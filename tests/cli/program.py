@@ -11,12 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client
 from pexpect import EOF
 from pexpect.fdpexpect import fdspawn
 
+from lab_storage.testing import EmbeddedServer
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "lab.yaml"
-# The issue says that Ctrl-C ends a command within a second; the rest is for the interpreter,
+# Ctrl-C ends a command within a second; the rest is for the interpreter,
 # which has to end too, on a machine that is busy.
 END_SECONDS = 1.0
 SLACK_SECONDS = 4.0
@@ -173,3 +176,10 @@ class Terminal:
             os.killpg(self.process.pid, 9)
         self.process.wait()
         self._expect.close()
+
+
+def namespaces(server: EmbeddedServer) -> list[str]:
+    """The namespaces that are on the server."""
+    with server.api_client() as api_client:
+        found = client.CoreV1Api(api_client).list_namespace().items
+    return [each.metadata.name for each in found]

@@ -12,7 +12,7 @@ from kubernetes import client
 from lab_storage.testing import Answer
 
 from .conftest import RunHere
-from .program import EVENTS, EXAMPLE, Program
+from .program import EVENTS, EXAMPLE, Program, namespaces
 
 if TYPE_CHECKING:
     from lab_storage import LabObjectNames
@@ -33,13 +33,6 @@ KINDS = [
     "Secret",
     "Service",
 ]
-
-
-def namespaces(server: EmbeddedServer) -> list[str]:
-    """The namespaces that are on the server."""
-    with server.api_client() as api_client:
-        found = client.CoreV1Api(api_client).list_namespace().items
-    return [each.metadata.name for each in found]
 
 
 def test_create_says_each_object_as_it_is_made(program: Program, server: EmbeddedServer) -> None:

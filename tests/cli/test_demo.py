@@ -15,14 +15,15 @@ from .conftest import RunHere
 from .program import (
     CTRL_C,
     END_SECONDS,
+    EVENTS,
     EXAMPLE,
     HIDE_CURSOR,
     SHOW_CURSOR,
     SLACK_SECONDS,
     Program,
+    namespaces,
     plain,
 )
-from .test_commands import EVENTS, namespaces
 
 if TYPE_CHECKING:
     from lab_storage.testing import EmbeddedServer
