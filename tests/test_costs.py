@@ -13,6 +13,7 @@ from kubernetes.client import ApiClient
 
 from lab_storage import LabStorage, OperationCancelledError, PodPhase, Timeout
 from lab_storage._manifests import decode as decoding
+from lab_storage._manifests.schema import model_of
 from tests.support.fixtures import StorageOf
 from tests.support.labs import lab_of, names_of, timeout_of
 from tests.support.villain import Cluster, Seen, Villain, json_answer
@@ -29,7 +30,6 @@ Models = Counter[str]
 def models(monkeypatch: pytest.MonkeyPatch) -> Models:
     """Count the models that are built: by this library, and by the client's own means."""
     built: Models = Counter()
-    model_of = decoding.model_of
 
     def count(kind: Any) -> Any:
         built[kind.name] += 1

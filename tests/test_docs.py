@@ -47,7 +47,7 @@ def has_code(page: Path) -> bool:
     return bool({"python", "console"} & set(BLOCK.findall(page.read_text())))
 
 
-@pytest.mark.parametrize("page", list(filter(has_code, PAGES)), ids=title)
+@pytest.mark.parametrize("page", [page for page in PAGES if has_code(page)], ids=title)
 def test_code_of_page_runs(page: Path, tmp_path: Path) -> None:
     """What a page says can be followed from its first block to its last."""
     pytest.importorskip("sybil", reason="sybil is not installed: extra `tests`")

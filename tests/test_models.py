@@ -157,7 +157,7 @@ def test_the_repr_of_a_lab_shows_names_and_no_contents() -> None:
 @pytest.mark.parametrize("odd", [object(), 7, client.V1Secret(data={"key": "b3BlbnNlc2FtZQ=="})])
 def test_the_repr_of_odd_objects_fails_not_and_shows_nothing(odd: object) -> None:
     """What is no named model is shown by its class."""
-    lab = LabStateObjects(odd, None, odd)  # type: ignore[arg-type]
+    lab = LabStateObjects(odd, None, odd)
 
     expected = f"<{type(odd).__name__} None>"
     assert f"LabStateObjects(env_config_map={expected}, quota=None, pod={expected})" == repr(lab)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_storage._api import answer as _answer
 from lab_storage._api.answer import Answer, UnusableError
 
 _TEXT = st.sampled_from(["", "status", '"status"', '","status":{', "\\", "}", "ü"]) | st.text()
@@ -81,6 +80,6 @@ def test_what_is_no_object_is_unusable(body: bytes) -> None:
 
 def test_nothing_before_the_status_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a body that ends with it, as API servers write them."""
-    monkeypatch.setattr(_answer.json, "loads", lambda _: pytest.fail("all of it was parsed"))
+    monkeypatch.setattr(json, "loads", lambda _: pytest.fail("all of it was parsed"))
     body = b'{"spec":{"env":["' + b"x" * 20_000 + b'"]},"status":{"phase":"Running"}}\n'
     assert {"phase": "Running"} == state_of(body)

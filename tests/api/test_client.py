@@ -30,7 +30,7 @@ from lab_storage import (
     OperationTimeoutError,
     PodPhase,
 )
-from lab_storage._api import client as _client
+from lab_storage._transport.session import Session
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.limits import LIMIT_SECONDS
@@ -400,13 +400,13 @@ class TestCredentials:
     ) -> None:
         """Not each for itself."""
         made: list[int] = []
-        make = _client.Session.__init__
+        make = Session.__init__
 
         def count(session: Any, *arguments: Any) -> None:
             made.append(1)
             make(session, *arguments)
 
-        monkeypatch.setattr(_client.Session, "__init__", count)
+        monkeypatch.setattr(Session, "__init__", count)
         gate, lock, rest = threading.Barrier(8), threading.Lock(), [status(401)] * 8
 
         def script(_: Seen) -> Act:

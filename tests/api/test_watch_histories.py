@@ -241,7 +241,7 @@ class Model:
         yield from self._deliver()
         self._fall_silent()
 
-    def _take_pending(self) -> list[bytes]:
+    def _take_pending(self) -> list[tuple[int, str, Any, bytes]]:
         self._pending += self._history[self._seen_to :]
         self._seen_to = len(self._history)
         lines = []

@@ -534,7 +534,7 @@ def test_forked_children_use_the_storage_of_their_parent(
     for child in children:
         child.start()
     phases = read_often(storage, lab)
-    told = [ours.recv() if ours.poll(PATIENT_SECONDS) else None for ours, _ in pipes]
+    told: list[Any] = [ours.recv() if ours.poll(PATIENT_SECONDS) else None for ours, _ in pipes]
     for child in children:
         child.join(PATIENT_SECONDS)
 
@@ -585,6 +585,7 @@ def test_lost_answers_make_no_second_object_and_no_conflict(
     """
     user = f"{crowd}-1"
     names, lab = names_of(user), lab_of(user, PENDING)
+    assert lab.quota is not None
     # The server's own controller puts a config map into each namespace.
     lab.quota.spec.hard = {
         "configmaps": "4",

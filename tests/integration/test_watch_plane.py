@@ -24,6 +24,7 @@ from lab_storage import (
     Timeout,
 )
 from lab_storage._api import watch as _watch
+from lab_storage._api.retry import open_stream
 from tests.plane.kubelet_behaviours import START
 from tests.plane.programs import NODE
 from tests.plane.remote import Cluster
@@ -48,7 +49,6 @@ class Streams:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._opened = threading.Semaphore(0)
-        open_stream = _watch.open_stream
 
         def count(*arguments: Any, **options: Any) -> Any:
             opened = open_stream(*arguments, **options)

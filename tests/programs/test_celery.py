@@ -328,7 +328,7 @@ class WorkerTests:
             app.create.delay(user, manifests, SECONDS).get(SECONDS)
         assert ("lab", f"lab-{user}", "notebook") == error.value.args[:3]
         assert error.value.reason in {"ErrImagePull", "ImagePullBackOff"}
-        assert error.value.message.endswith("not found")
+        assert (error.value.message or "").endswith("not found")
 
     def test_deadline_comes_back_as_it_was_raised(self, app: ModuleType, user: str) -> None:
         """A caller is told what was being waited for."""
@@ -337,7 +337,7 @@ class WorkerTests:
             app.create.delay(user, manifests, 1.5).get(SECONDS)
         assert ("Creating lab", user) == (error.value.operation, error.value.user)
         assert error.value.elapsed >= 1.5
-        assert error.value.last.startswith("the pod is Pending")
+        assert (error.value.last or "").startswith("the pod is Pending")
 
     @prefork
     @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

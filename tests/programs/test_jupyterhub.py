@@ -104,6 +104,12 @@ class Server:
         """Give the pod of a lab, if it is there."""
         return self._read(self.core.read_namespaced_pod, "lab", slug)
 
+    def running_pod(self, slug: str) -> client.V1Pod:
+        """Give the pod of a lab, which is there."""
+        pod = self.pod(slug)
+        assert pod is not None
+        return pod
+
     def environment(self, slug: str) -> dict[str, str] | None:
         """Give the environment of a lab, if it is there."""
         found = self._read(self.core.read_namespaced_config_map, "lab-env", slug)
@@ -198,7 +204,7 @@ class HubTests:
                 assert hub.lets_in(user)
                 assert {"": True} == hub.servers(user)
             assert len(TEN_USERS) == len(server.namespaces())
-            assert server.environment("ada").items() >= ENVIRONMENT.items()
+            assert (server.environment("ada") or {}).items() >= ENVIRONMENT.items()
 
             assert [204] * len(TEN_USERS) == list(threads.map(hub.stop_server, TEN_USERS))
         assert [{}] * len(TEN_USERS) == [hub.servers(user) for user in TEN_USERS]
@@ -258,7 +264,7 @@ class HubTests:
         told = [event["message"] for event in hub.progress("heir")]
         assert "Server ready at /user/heir/" == told[-1]
         assert [] == [message for message in told if "old:1" in message]
-        assert "old:1" != server.pod("heir").spec.containers[0].image
+        assert "old:1" != server.running_pod("heir").spec.containers[0].image
 
     def test_cancelled_start_leaves_nothing(self, hub: Hub, server: Server) -> None:
         """Be it cancelled while objects are made or while the pod is waited for."""
@@ -283,7 +289,7 @@ class HubTests:
         hub.add_users("alive", "dead", "half", "slow")
         for user in ("alive", "dead"):
             self.start(hub, user)
-        uid = server.pod("alive").metadata.uid
+        uid = server.running_pod("alive").metadata.uid
         hub.start_server("slow", **{START: "pending"})
         eventually(lambda: server.pod("slow"))
         with server.stuck():
@@ -298,7 +304,7 @@ class HubTests:
         # Of the slow one, the Hub that was killed did not know yet where it would be.
         eventually(lambda: hub.lets_in("alive") and hub.lets_in("slow"))
         assert [{"": True}, {"": True}] == [hub.servers("alive"), hub.servers("slow")]
-        assert uid == server.pod("alive").metadata.uid
+        assert uid == server.running_pod("alive").metadata.uid
         eventually(lambda: [{}, {}] == [hub.servers("dead"), hub.servers("half")])
         assert [] == server.namespaces("dead", "half")
         # The new Hub was told no token. That of a lab which is no more is revoked all the same.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from .plane.remote import Cluster
+    from tests.plane.remote import Cluster
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 NAMES = names_of()

@@ -38,7 +38,7 @@ from tests.support.villain import (
 NAMES = names_of()
 LAB = lab_of()
 POD_PATH = f"/api/v1/namespaces/{NAMES.namespace}/pods/{NAMES.pod}"
-PENDING = {
+PENDING: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {
@@ -95,8 +95,9 @@ class Scene:
     def wait_until_left(self) -> None:
         """Block until all connections that are not kept are closed."""
         self.villain.wait_until_left(self.kept, 5)
-        if self.open_connections is not None:
-            wait_for(lambda: self.open_connections() == 0)
+        count = self.open_connections
+        if count is not None:
+            wait_for(lambda: count() == 0)
 
 
 @attrs.frozen

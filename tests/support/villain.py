@@ -46,7 +46,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
@@ -218,9 +218,9 @@ class Villain:
         self.requests: list[Seen] = []
         self.connections = 0
         self.tls = tls or handshake is not None
-        self._script = script[0] if len(script) == 1 and not _is_act(script[0]) else None
+        self._script: Any = script[0] if len(script) == 1 and not _is_act(script[0]) else None
         if self._script is None:
-            self._script = in_turn(*(script or (silence,)))
+            self._script = in_turn(*cast("tuple[Act, ...]", script or (silence,)))
         self._handshake = handshake
         self._reads = reads
         self._changed = threading.Condition()
@@ -356,7 +356,6 @@ class Villain:
             with self._changed:
                 self.requests.append(request)
                 self._changed.notify_all()
-            assert self._script is not None
             self._script(request)(peer)
 
     def _stall_handshake(self, peer: Peer) -> None:

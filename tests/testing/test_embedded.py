@@ -228,13 +228,13 @@ def test_refusal_is_of_what_was_forbidden_alone_and_can_be_taken_back(plain: Pla
     ],
 )
 def test_rule_about_nothing_is_an_error(
-    embedded_server: EmbeddedServer, rule: dict[str, str], text: str
+    embedded_server: EmbeddedServer, rule: dict[str, Any], text: str
 ) -> None:
     """A misspelt verb or resource would otherwise never fit, and a test pass for nothing."""
     with pytest.raises(ValueError, match=text):
-        embedded_server.forbid(**rule)  # type: ignore[arg-type]
+        embedded_server.forbid(**rule)
     with pytest.raises(ValueError, match=text):
-        embedded_server.add_fault(Silence(), **rule)  # type: ignore[arg-type]
+        embedded_server.add_fault(Silence(), **rule)
 
 
 def test_kubeconfig_is_one_that_the_official_client_loads(

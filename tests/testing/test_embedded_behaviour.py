@@ -441,6 +441,11 @@ def test_watch_whose_client_hangs_up_is_over_without_an_event(plain: Plain) -> N
         assert len(open_now) == plain.server.open_watches
         (stream,) = [each.stream for each in open_now if each.stream._resource is SECRETS]
         close = stream.close
-        stream.close = lambda: (close(), closed.set())  # type: ignore[method-assign]
+
+        def close_and_say() -> None:
+            close()
+            closed.set()
+
+        stream.close = close_and_say  # type: ignore[method-assign]
 
     assert closed.wait(10)

@@ -219,9 +219,9 @@ def test_first_fault_that_fits_hits(plain: Plain) -> None:
         ({"user": "hub"}, []),
     ],
 )
-def test_fault_hits_what_it_is_about(plain: Plain, rule: dict[str, str], hit: list[str]) -> None:
+def test_fault_hits_what_it_is_about(plain: Plain, rule: dict[str, Any], hit: list[str]) -> None:
     """By verb, resource, namespace, name and user; the name of a new object is its manifest's."""
-    plain.server.add_fault(Answer(418), times=None, **rule)  # type: ignore[arg-type]
+    plain.server.add_fault(Answer(418), times=None, **rule)
     requests = {
         "create": ("POST", in_lab("secrets"), BODY),
         "list": ("GET", in_lab("secrets"), None),

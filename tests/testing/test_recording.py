@@ -405,7 +405,9 @@ def test_credentials_certificates_and_addresses_are_scrubbed(tmp_path: Path) -> 
         'k:{"ip":"10.4.3.3"}': {},
     }
     with (
-        Villain(lambda _: json_answer({**content, "server": server.url})) as server,
+        Villain(
+            lambda request: json_answer({**content, "server": f"http://{request.headers['host']}"})
+        ) as server,
         Recorder(server.api_client(), tmp_path / "case.yaml") as recorder,
     ):
         recorder.api_client.rest_client.pool_manager.request(
@@ -670,7 +672,7 @@ def test_list_of_made_up_names_is_in_the_order_of_their_making() -> None:
     """A server sorts by name, and that of an event holds a time or a digest."""
 
     def events(*digests: str) -> Exchange:
-        items = [
+        items: list[dict[str, Any]] = [
             {
                 "metadata": {
                     "name": f"lab.{digest}",

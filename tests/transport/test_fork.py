@@ -7,6 +7,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_four_children_and_the_parent_call_side_by_side(tls: bool, storage_of: S
         storage = storage_of(villain)
         read_phases(storage, "parent", 1)
         users = [f"child{number}" for number in range(4)]
-        pids = [fork(lambda user=user: read_phases(storage, user)) for user in users]
+        pids = [fork(partial(read_phases, storage, user)) for user in users]
         read_phases(storage, "parent")
 
         assert [0, 0, 0, 0] == [exit_code(pid) for pid in pids]
@@ -126,7 +127,7 @@ def test_a_child_that_drops_a_watch_leaves_the_parents_stream(storage_of: Storag
         "type": "ADDED",
         "object": {
             "metadata": event,
-            "involvedObject": {"uid": PENDING["metadata"]["uid"]},  # type: ignore[index]
+            "involvedObject": {"uid": PENDING["metadata"]["uid"]},
             "message": "Pulling image",
         },
     }

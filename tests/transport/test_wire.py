@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from structlog.testing import LogCapture
+from urllib3.util.ssl_ import create_urllib3_context
 
 from lab_storage import (
     OperationCancelledError,
@@ -325,11 +327,8 @@ class TestConnections:
         self, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The authorities' certificates are read once, not for each connection."""
-        made = []
-        make = _tls.create_urllib3_context
-        monkeypatch.setattr(
-            _tls, "create_urllib3_context", lambda **options: made.append(1) or make(**options)
-        )
+        made = mock.Mock(wraps=create_urllib3_context)
+        monkeypatch.setattr(_tls, "create_urllib3_context", made)
         gate = threading.Barrier(4)
 
         def script(_: Any) -> Any:
@@ -341,7 +340,7 @@ class TestConnections:
             asked = [threads.submit(read_phase, storage, timeout_of(5)) for _ in range(4)]
             phases = [each.result() for each in asked]
 
-        assert ([PodPhase.PENDING] * 4, [1], 4) == (phases, made, villain.connections)
+        assert ([PodPhase.PENDING] * 4, 1, 4) == (phases, made.call_count, villain.connections)
 
     @pytest.mark.parametrize("after", [silence, truncate(PENDING), status(503)])
     def test_none_is_left_when_a_storage_is_closed(

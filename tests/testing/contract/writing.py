@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .api import MERGE, STRATEGIC, TABLE
 from .manifests import NODE, config_map, limited_pod, pod
@@ -145,7 +145,7 @@ def refusals(api: Api) -> None:
     ):
         api.ask(method, path, body, user="nobody")
     api.ask("PATCH", api.path("pods", "x") + "/status", {}, user="nobody", Content_Type=MERGE)
-    unknown = {"Authorization": "Bearer unknown"}
+    unknown: dict[str, Any] = {"Authorization": "Bearer unknown"}
     api.ask("GET", api.path("configmaps"), user=None, **unknown)
     api.ask("GET", "/version", user=None, kept=True, **unknown)
     api.ask("GET", "/readyz")
