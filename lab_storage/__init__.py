@@ -1,7 +1,4 @@
-"""Notebook labs in Kubernetes, for blocking Python.
-
-The names of the contract are in ``__all__``; `FAIL_FAST` is a convenience.
-"""
+"""Notebook labs in Kubernetes, for blocking Python."""
 
 # First and from here, not from the depth of our own imports: where its stack of frames is about
 # to grow, CPython 3.11 allocates and frees a part of it at each call, and compiling the patterns
@@ -12,6 +9,7 @@ from lab_storage._version import __version__ as __version__
 from lab_storage.exceptions import (
     KubernetesError,
     LabStorageError,
+    ManifestError,
     MissingObjectError,
     MissingSecretError,
     OperationCancelledError,
@@ -19,9 +17,7 @@ from lab_storage.exceptions import (
     PodStartError,
 )
 from lab_storage.models import (
-    FAIL_FAST as FAIL_FAST,
-)
-from lab_storage.models import (
+    FAIL_FAST,
     LabObjectNames,
     LabObjects,
     LabStateObjects,
@@ -31,12 +27,14 @@ from lab_storage.storage import LabStorage
 from lab_storage.timeout import Timeout
 
 __all__ = [
+    "FAIL_FAST",
     "KubernetesError",
     "LabObjectNames",
     "LabObjects",
     "LabStateObjects",
     "LabStorage",
     "LabStorageError",
+    "ManifestError",
     "MissingObjectError",
     "MissingSecretError",
     "OperationCancelledError",

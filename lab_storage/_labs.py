@@ -15,7 +15,6 @@ from lab_storage._api.workers import Workers
 from lab_storage._manifests.decode import decode
 from lab_storage._manifests.kinds import (
     CONFIG_MAP,
-    KINDS,
     NAMESPACE,
     POD,
     RESOURCE_QUOTA,
@@ -25,7 +24,6 @@ from lab_storage._manifests.kinds import (
 from lab_storage.exceptions import KubernetesError
 from lab_storage.models import LabObjectNames, LabStateObjects
 
-_KIND_OF = {kind.name: kind for kind in KINDS}
 Manifest = dict[str, Any]
 
 
@@ -33,7 +31,7 @@ def create(
     client: Client,
     workers: Workers,
     operation: Operation,
-    manifests: list[Manifest],
+    manifests: list[tuple[Kind, Manifest]],
     manager: str,
 ) -> None:
     """Create a lab: the namespace, then all the rest side by side, then the pod.
@@ -43,26 +41,25 @@ def create(
     client, workers, operation
         What sends the requests, side by side, for what.
     manifests
-        The namespace first, the pod last.
+        Each with its kind; the namespace first, the pod last.
     manager
         Who makes the objects, by `lab_storage._api.objects.manager_of`.
     """
-    namespace, *others, pod = manifests
+    (_, namespace), *others, (_, pod) = manifests
     is_new = _objects.create(client, operation, NAMESPACE, namespace, manager) is not None
 
-    def make(operation: Operation, manifest: Manifest) -> None:
-        kind = _KIND_OF[manifest["kind"]]
+    def make(operation: Operation, kind: Kind, manifest: Manifest) -> None:
         # In a namespace that is new there is nothing yet.
         _objects.create(client, operation, kind, manifest, manager, may_exist=not is_new)
         if kind is RESOURCE_QUOTA:
             _wait_for_quota(client, operation, manifest)
 
     # What waits for a controller comes first, so that it begins first.
-    others.sort(key=lambda manifest: manifest["kind"] != RESOURCE_QUOTA.name)
-    tasks = [partial(make, manifest=manifest) for manifest in others]
+    others.sort(key=lambda item: item[0] is not RESOURCE_QUOTA)
+    tasks = [partial(make, kind=kind, manifest=manifest) for kind, manifest in others]
     tasks.insert(0, partial(_wait_for_service_account, client, pod=pod))
     workers.run(operation, tasks)
-    make(operation, pod)
+    make(operation, POD, pod)
 
 
 def _wait_for_service_account(client: Client, operation: Operation, pod: Manifest) -> None:

@@ -4,15 +4,17 @@
 
     LabStorageError
     ├── KubernetesError
+    ├── ManifestError  (also the built-in ValueError)
     ├── MissingObjectError
     │   └── MissingSecretError
     ├── OperationCancelledError
     ├── OperationTimeoutError  (also the built-in TimeoutError)
     └── PodStartError
 
-Nothing of urllib3, of the official client or of a JSON parser reaches a
-caller: what one of them raised is the ``__cause__``. Bad arguments are
-`ValueError` and `TypeError`, raised before anything is sent.
+No exception of urllib3, of the official client or of a JSON parser reaches the
+caller, except as a ``__cause__``. Bad arguments raise `ValueError` or `TypeError`
+before anything is sent. All text that comes from outside is shown without control
+characters.
 
 Attributes, ``args`` and pickling come from attrs; the text is each class's own.
 Every error can be pickled, and its ``args`` are its attributes in the order of
@@ -28,6 +30,7 @@ import attrs
 __all__ = [
     "KubernetesError",
     "LabStorageError",
+    "ManifestError",
     "MissingObjectError",
     "MissingSecretError",
     "OperationCancelledError",
@@ -83,6 +86,31 @@ class KubernetesError(LabStorageError):
             subject += f" (user {self.user})" if subject else f"user {self.user}"
         said = " ".join(str(part) for part in (self.status, self.reason) if part is not None)
         return one_line(": ".join(part for part in (subject, said, self.message) if part))
+
+
+@attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
+class ManifestError(LabStorageError, ValueError):
+    """A manifest, or an object made by hand, is not valid in a lab.
+
+    Attributes
+    ----------
+    manifest
+        The manifest: ``Pod lab``. One without a usable name is described by its position,
+        counted from 1: ``manifest 3 (Pod)``; an object made by hand by its attribute:
+        ``secrets[0]``.
+    path
+        The field, such as ``spec.containers[0].image``; `None` if the error concerns the whole.
+    reason
+        What is wrong with it. It never shows a value.
+    """
+
+    manifest: str
+    path: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"{self.manifest}: {self.path}" if self.path else self.manifest
+        return one_line(f"{where} {self.reason}")
 
 
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
@@ -197,9 +225,12 @@ def describe_object(kind: str | None, namespace: str | None, name: str | None) -
 
 
 def one_line(text: str) -> str:
-    """Fold white space, escape what does not print: an error is a line and moves no cursor."""
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    escaped = (char if char.isprintable() else ascii(char)[1:-1] for char in line)
-    return "".join(escaped)
+    """Fold white space and escape control characters: an error is one line."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey, such as escape sequences and ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""What goes into the library's methods and comes out of them."""
+"""What the library's methods take and return."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, NameRule
+from lab_storage._manifests.fields import fields_of, many, one
+from lab_storage._manifests.kinds import (
+    CONFIG_MAP,
+    DNS_LABEL,
+    DNS_SUBDOMAIN,
+    NAMESPACE,
+    NETWORK_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    RESOURCE_QUOTA,
+    SECRET,
+    SERVICE,
+    NameRule,
+)
 from lab_storage._manifests.lab import lab_manifests, read_lab
 
 if TYPE_CHECKING:
@@ -25,13 +38,13 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Self
 
-__all__ = ["LabObjectNames", "LabObjects", "LabStateObjects", "PodPhase"]
+__all__ = ["FAIL_FAST", "LabObjectNames", "LabObjects", "LabStateObjects", "PodPhase"]
 
 
 class PodPhase(enum.Enum):
-    """Where a pod is in its life.
+    """The phase of a pod.
 
-    The values are what Kubernetes says
+    The values are Kubernetes' words
     (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase).
     """
 
@@ -43,7 +56,7 @@ class PodPhase(enum.Enum):
 
     @classmethod
     def of(cls, value: object) -> PodPhase:
-        """Take what the server said for a phase.
+        """Read a phase as the server sent it.
 
         Parameters
         ----------
@@ -53,7 +66,7 @@ class PodPhase(enum.Enum):
         Returns
         -------
         PodPhase
-            The phase; `UNKNOWN` if there was none, or one that Kubernetes has not defined.
+            The phase; `UNKNOWN` if there is none, or if Kubernetes has not defined it.
         """
         try:
             return cls(value)
@@ -72,7 +85,7 @@ def _named_by(rule: NameRule) -> Callable[[object, attrs.Attribute[str], object]
     def check(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
         _text(instance, attribute, value)
         if not rule.allows(str(value)):
-            raise ValueError(f"{attribute.name} is not {rule.title}: {str(value)[:300]!r}")
+            raise ValueError(f"{attribute.name} must be {rule.title}, got {str(value)[:300]!r}")
 
     return check
 
@@ -84,11 +97,11 @@ class LabObjectNames:
     Attributes
     ----------
     username
-        Whose lab it is; for messages alone.
+        The user whose lab it is; only for messages.
     namespace
-        The namespace that all of it is in.
+        The namespace of all other objects.
     env_config_map
-        The config map that holds the environment of the lab.
+        The config map with the environment of the lab.
     quota
         The quota of the namespace.
     pod
@@ -97,10 +110,10 @@ class LabObjectNames:
     Raises
     ------
     TypeError
-        Raised if one is no `str`.
+        Raised if one is not a `str`.
     ValueError
-        Raised if one is empty, if the namespace is no DNS label, or if another name is no DNS
-        subdomain name
+        Raised if one is empty, if the namespace is not a DNS label, or if another name is not a
+        DNS subdomain name
         (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/).
     """
 
@@ -123,21 +136,21 @@ def _brief(value: object) -> str:
 
 @attrs.frozen
 class LabStateObjects:
-    """The objects that tell the state of a lab, as models of the official client.
+    """The objects that show the state of a lab, as models of the official client.
 
     Attributes
     ----------
     env_config_map
-        The config map that holds the environment of the lab.
+        The config map with the environment of the lab.
     quota
         The quota of the namespace, if there is one.
     pod
         The pod.
     """
 
-    env_config_map: V1ConfigMap = attrs.field(repr=_brief)
-    quota: V1ResourceQuota | None = attrs.field(repr=_brief)
-    pod: V1Pod = attrs.field(repr=_brief)
+    env_config_map: V1ConfigMap = attrs.field(repr=_brief, metadata=one(CONFIG_MAP, required=True))
+    quota: V1ResourceQuota | None = attrs.field(repr=_brief, metadata=one(RESOURCE_QUOTA))
+    pod: V1Pod = attrs.field(repr=_brief, metadata=one(POD, required=True))
 
 
 @attrs.frozen
@@ -147,7 +160,7 @@ class LabObjects(LabStateObjects):
     Attributes
     ----------
     env_config_map
-        The config map that holds the environment of the lab.
+        The config map with the environment of the lab.
     quota
         The quota of the namespace, if there is one.
     pod
@@ -166,30 +179,39 @@ class LabObjects(LabStateObjects):
         The service, if there is one.
     """
 
-    namespace: V1Namespace = attrs.field(repr=_brief)
-    config_maps: Sequence[V1ConfigMap] = attrs.field(converter=tuple, repr=_brief)
-    network_policy: V1NetworkPolicy | None = attrs.field(repr=_brief)
-    pvcs: Sequence[V1PersistentVolumeClaim] = attrs.field(converter=tuple, repr=_brief)
-    secrets: Sequence[V1Secret] = attrs.field(converter=tuple, repr=_brief)
-    service: V1Service | None = attrs.field(repr=_brief)
+    namespace: V1Namespace = attrs.field(repr=_brief, metadata=one(NAMESPACE, required=True))
+    config_maps: Sequence[V1ConfigMap] = attrs.field(
+        converter=tuple, repr=_brief, metadata=many(CONFIG_MAP)
+    )
+    network_policy: V1NetworkPolicy | None = attrs.field(repr=_brief, metadata=one(NETWORK_POLICY))
+    pvcs: Sequence[V1PersistentVolumeClaim] = attrs.field(
+        converter=tuple, repr=_brief, metadata=many(PERSISTENT_VOLUME_CLAIM)
+    )
+    secrets: Sequence[V1Secret] = attrs.field(converter=tuple, repr=_brief, metadata=many(SECRET))
+    service: V1Service | None = attrs.field(repr=_brief, metadata=one(SERVICE))
 
     @classmethod
-    def from_manifests(cls, manifests: Iterable[Mapping[str, Any]], names: LabObjectNames) -> Self:
-        """Make a lab of Kubernetes manifests.
+    def from_manifests(
+        cls, manifests: Iterable[Mapping[str, Any] | None], names: LabObjectNames
+    ) -> Self:
+        """Make a lab from Kubernetes manifests.
 
         Each is checked down to its last field against the classes of the installed client, so
-        that nothing of it gets lost, and completed by the namespace if it names none. A field
-        that is null counts as absent. A number where Kubernetes takes a quantity (``cpu: 4``)
-        becomes a string, and binary data in a Secret or a ConfigMap (YAML's ``!!binary``)
-        becomes base64. What only the server can judge, such as the range of a port or a word
-        that has to be one of a few, is left to it.
+        that nothing gets lost, and gets the lab's namespace if it names none. Blank documents
+        are skipped, and a ``List`` counts as its items.
+
+        A field that is null counts as absent, but a null entry in the data of a config map or
+        secret is an empty text, as for the server. A number where Kubernetes takes a quantity
+        (``cpu: 4``) becomes a string, an integer as the key of a map (``8080: http``) too, and
+        binary data in a config map or secret (YAML's ``!!binary``) becomes base64. Only the
+        server can judge the rest, such as the range of a port.
 
         Parameters
         ----------
         manifests
             The manifests, as YAML or JSON gives them, in any order; they are left unchanged.
-            There has to be the config map of the environment, and the pod; a namespace is made
-            of its name where there is none.
+            The config map of the environment and the pod are required; a namespace is made
+            from its name if there is none.
         names
             Which config map, quota and pod are which, and the namespace.
 
@@ -201,18 +223,19 @@ class LabObjects(LabStateObjects):
         Raises
         ------
         TypeError
-            Raised if ``manifests`` is no iterable of mappings, or ``names`` no
+            Raised if ``manifests`` is not an iterable of mappings, or ``names`` is not
             `LabObjectNames`.
-        ValueError
-            Raised if a manifest does not fit: without a name that the server takes, of a kind
-            that a lab has not, there twice, in another namespace, one too many, of another name
-            than ``names`` says, or with a field that is of the wrong type, missing, or unknown
-            to the installed client. The text names the manifest and the path of the field, and
-            shows no value.
+        ManifestError
+            Raised if a manifest has no valid name, is of a kind that a lab does not have, is
+            defined more than once, is in another namespace, is one too many, has another name
+            than ``names`` says, or has a field that is missing, of the wrong type, unknown to
+            the installed client, or set by the server only (``status``, ``metadata.uid``,
+            ``metadata.resourceVersion`` and the like, unless empty). The error names the
+            manifest and the path of the field, and shows no value.
         """
         if not isinstance(names, LabObjectNames):
             raise TypeError(f"names must be LabObjectNames, not {type(names).__name__}")
-        return cls(**read_lab(manifests, names))
+        return cls(**read_lab(manifests, names, fields_of(cls)))
 
     def to_manifests(self) -> list[dict[str, Any]]:
         """Write the lab as Kubernetes manifests.
@@ -220,19 +243,19 @@ class LabObjects(LabStateObjects):
         Returns
         -------
         list of dict
-            The manifests, each complete and of JSON's types alone, in the order in which they
-            may be created: the namespace first, the pod last.
+            The manifests, each complete and JSON-serialisable, in the order in which they may
+            be created: the namespace first, the pod last.
 
         Raises
         ------
         TypeError
             Raised if an object is not a model of the class that belongs in its place.
-        ValueError
-            Raised if an object has no name that the server takes, is there twice, is in another
-            namespace, or holds what JSON cannot. The text names the object and the path of the
-            field, and shows no value.
+        ManifestError
+            Raised if an object has no valid name, is defined more than once, is in another
+            namespace, has a field that only the server sets, or holds what JSON cannot. The
+            error names the object and the path of the field, and shows no value.
         """
-        return lab_manifests(self)
+        return [manifest for _, manifest in lab_manifests(self)]
 
 
 FAIL_FAST: frozenset[str] = frozenset(
@@ -249,9 +272,9 @@ FAIL_FAST: frozenset[str] = frozenset(
         "Unschedulable",
     }
 )
-"""Reasons for which a container or a pod waits and that seldom pass by themselves.
+"""Waiting reasons of containers and pods that rarely resolve on their own.
 
 For ``fail_fast`` of `lab_storage.LabStorage.wait_for_pod_start`. The words are the kubelet's
 (``pkg/kubelet/images/types.go``, ``pkg/kubelet/kuberuntime``, ``pkg/kubelet/container``) and the
-scheduler's. With a cluster autoscaler ``Unschedulable`` does pass: leave it out there.
+scheduler's. With a cluster autoscaler ``Unschedulable`` does resolve: leave it out there.
 """

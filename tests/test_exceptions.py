@@ -21,6 +21,7 @@ from lab_storage import (
     KubernetesError,
     LabStorage,
     LabStorageError,
+    ManifestError,
     MissingObjectError,
     MissingSecretError,
     OperationCancelledError,
@@ -43,6 +44,8 @@ ERRORS = [
         body='{"kind":"Status"}',
         operation="Starting lab",
     ),
+    ManifestError("ConfigMap lab-env", None, "is defined more than once"),
+    ManifestError("Pod a\x1b", "spec.containers[0].image", "must be a string\n"),
     MissingObjectError("Pod", "lab", "lab-jovyan"),
     MissingSecretError("Secret", "token", "lab-jovyan"),
     OperationCancelledError("Starting lab"),
@@ -55,6 +58,8 @@ ERRORS = [
 TEXTS = [
     "refused",
     "Starting lab: Pod lab-jovyan/lab (user jovyan): 403 Forbidden: quota is full of pods",
+    "ConfigMap lab-env is defined more than once",
+    r"Pod a\x1b: spec.containers[0].image must be a string",
     "Pod lab-jovyan/lab does not exist",
     "Secret lab-jovyan/token does not exist",
     "Starting lab was cancelled",
@@ -66,6 +71,7 @@ TEXTS = [
 ]
 ATTRIBUTES = {
     KubernetesError: "message user kind namespace name status reason body operation",
+    ManifestError: "manifest path reason",
     MissingObjectError: "kind name namespace",
     MissingSecretError: "kind name namespace",
     OperationCancelledError: "operation user",
@@ -136,6 +142,11 @@ def test_a_timeout_is_the_built_in_one_too() -> None:
     assert issubclass(OperationTimeoutError, TimeoutError)
 
 
+def test_an_invalid_manifest_is_a_value_error_too() -> None:
+    """It is an argument that cannot work."""
+    assert issubclass(ManifestError, ValueError)
+
+
 def test_a_missing_secret_is_no_kubernetes_error() -> None:
     """The server did what it was asked."""
     assert not issubclass(MissingSecretError, KubernetesError)
@@ -148,10 +159,10 @@ class TestPackage:
     def test_all_lists_the_names_of_the_contract(self) -> None:
         """Nothing is missing and nothing private is in it."""
         contract = {
-            "KubernetesError", "LabObjectNames", "LabObjects", "LabStateObjects", "LabStorage",
-            "LabStorageError", "MissingObjectError", "MissingSecretError",
-            "OperationCancelledError", "OperationTimeoutError", "PodPhase", "PodStartError",
-            "Timeout",
+            "FAIL_FAST", "KubernetesError", "LabObjectNames", "LabObjects", "LabStateObjects",
+            "LabStorage", "LabStorageError", "ManifestError", "MissingObjectError",
+            "MissingSecretError", "OperationCancelledError", "OperationTimeoutError", "PodPhase",
+            "PodStartError", "Timeout",
         }  # fmt: skip
 
         assert contract == {*lab_storage.__all__}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import pickle
 from typing import Any
 
@@ -7,6 +8,7 @@ import attrs
 import pytest
 from kubernetes import client
 
+from lab_storage._manifests.fields import LabField, fields_of
 from lab_storage.models import LabObjectNames, LabObjects, LabStateObjects, PodPhase
 
 
@@ -71,10 +73,10 @@ def test_names_are_given_by_position_or_keyword() -> None:
 @pytest.mark.parametrize(
     ("value", "error"), [(None, TypeError), (7, TypeError), (b"x", TypeError), ("", ValueError)]
 )
-def test_a_name_that_is_no_text_is_refused_by_its_field(
+def test_a_name_that_is_not_a_text_is_refused_by_its_field(
     field: str, value: object, error: type[Exception]
 ) -> None:
-    """What is no str is a TypeError and what is empty a ValueError, and both name the field."""
+    """Anything but a str is a TypeError, an empty one a ValueError, and both name the field."""
     fields: dict[str, Any] = dict.fromkeys(
         ["username", "namespace", "env_config_map", "quota", "pod"], "fine"
     )
@@ -102,7 +104,7 @@ def test_a_name_that_the_server_would_refuse_is_a_value_error(
     """The error names the field and the rule."""
     fields = dict.fromkeys(["username", "namespace", "env_config_map", "quota", "pod"], "fine")
 
-    with pytest.raises(ValueError, match=rf"^{field} is not {rule}: "):
+    with pytest.raises(ValueError, match=rf"^{field} must be {rule}, got "):
         LabObjectNames(**(fields | {field: value}))
 
 
@@ -127,6 +129,26 @@ def test_labs_are_given_by_position_in_the_documented_order() -> None:
         "service",
     ]
     assert fields[:3] == [field.name for field in attrs.fields(LabStateObjects)]
+
+
+@pytest.mark.parametrize("field", fields_of(LabObjects), ids=lambda field: field.attribute)
+def test_an_attribute_is_typed_as_the_model_of_its_kind(field: LabField) -> None:
+    """What the table says of kind, number and need is what a type checker sees."""
+    annotation = inspect.get_annotations(LabStateObjects) | inspect.get_annotations(LabObjects)
+
+    expected = field.kind.model
+    if field.is_many:
+        expected = f"Sequence[{expected}]"
+    elif not field.is_required:
+        expected = f"{expected} | None"
+    assert expected == annotation[field.attribute]
+
+
+def test_objects_are_created_in_the_order_of_the_table() -> None:
+    """The namespace is the first and the pod the last."""
+    kinds = [field.kind.name for field in fields_of(LabObjects)]
+
+    assert ("Namespace", "Pod", 9) == (kinds[0], kinds[-1], len(kinds))
 
 
 def test_a_lab_cannot_be_changed() -> None:
@@ -155,8 +177,8 @@ def test_the_repr_of_a_lab_shows_names_and_no_contents() -> None:
 
 
 @pytest.mark.parametrize("odd", [object(), 7, client.V1Secret(data={"key": "b3BlbnNlc2FtZQ=="})])
-def test_the_repr_of_odd_objects_fails_not_and_shows_nothing(odd: object) -> None:
-    """What is no named model is shown by its class."""
+def test_the_repr_of_odd_objects_shows_nothing(odd: object) -> None:
+    """Anything but a named model is shown by its class."""
     lab = LabStateObjects(odd, None, odd)
 
     expected = f"<{type(odd).__name__} None>"

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from lab_storage._cli.failures import Exit, FailedError, printable
+from lab_storage._cli.failures import Exit, FailedError
 from lab_storage._cli.lab_file import LabFile, Named
 from lab_storage._cli.log import Entry, object_of
 from lab_storage._cli.options import with_session
@@ -201,7 +201,7 @@ class _Demo:
             self._show(self._timeline.elapsed(), text, "bold")
 
     def _show(self, at: float, text: str, style: str) -> None:
-        line = (f"{at:6.2f} s  ", "cyan"), (printable(one_line(text)), style)
+        line = (f"{at:6.2f} s  ", "cyan"), (one_line(text), style)
         self._session.screen.draw(Text.assemble(*line))
 
     def _tell_events(self, timeout: Timeout) -> None:

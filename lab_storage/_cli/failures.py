@@ -11,7 +11,6 @@ __all__ = [
     "FailedError",
     "InterruptedBySignal",
     "OutputClosedError",
-    "printable",
 ]
 
 
@@ -29,7 +28,7 @@ class FailedError(Exception):
     """What ends the program with an exit code and one line on the standard error."""
 
     def __init__(self, code: int, text: str) -> None:
-        super().__init__(printable(one_line(text)))
+        super().__init__(one_line(text))
         self.code = code
 
 
@@ -39,11 +38,3 @@ class OutputClosedError(Exception):
 
 class InterruptedBySignal(BaseException):
     """A signal came while nothing was running that could have been cancelled."""
-
-
-def printable(text: str) -> str:
-    """Show what a terminal would obey, a line's end too, by its escape sequence.
-
-    A message of an event comes from whoever may write one.
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -45,7 +45,7 @@ class LabFile:
         Raises
         ------
         FailedError
-            If it cannot be read, is no YAML, or holds something else than manifests.
+            If it cannot be read, is not YAML, or holds anything but manifests.
         """
         title = "standard input" if path == "-" else path
         try:
@@ -57,10 +57,10 @@ class LabFile:
             mark = error.problem_mark or error.context_mark
             place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
             text = error.problem or error.context
-            raise FailedError(Exit.USAGE, f"{title}{place}: no YAML: {text}") from error
+            raise FailedError(Exit.USAGE, f"{title}{place}: invalid YAML: {text}") from error
         # A date that is none is a ValueError of PyYAML, brackets without end a RecursionError.
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise FailedError(Exit.USAGE, f"{title}: no YAML: {error}") from error
+            raise FailedError(Exit.USAGE, f"{title}: invalid YAML: {error}") from error
         for number, document in enumerate(documents, start=1):
             if not isinstance(document, dict) or "kind" not in document:
                 text = f"document {number} is no Kubernetes manifest: it has no kind"

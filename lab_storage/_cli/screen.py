@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from lab_storage._cli.failures import printable
+from lab_storage.exceptions import printable
 
 __all__ = ["Activity", "Screen"]
 

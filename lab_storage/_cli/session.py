@@ -19,12 +19,16 @@ from lab_storage._cli.failures import (
     FailedError,
     InterruptedBySignal,
     OutputClosedError,
-    printable,
 )
 from lab_storage._cli.interrupts import Interrupts
 from lab_storage._cli.log import Entry, logging_of_others, make_logger, object_of
 from lab_storage._cli.screen import Activity, Screen
-from lab_storage.exceptions import LabStorageError, OperationCancelledError, OperationTimeoutError
+from lab_storage.exceptions import (
+    LabStorageError,
+    OperationCancelledError,
+    OperationTimeoutError,
+    one_line,
+)
 from lab_storage.storage import LabStorage
 from lab_storage.timeout import Timeout
 
@@ -99,7 +103,7 @@ class Session:
         if self.debug and isinstance(error, FailedError):
             traceback.print_exception(kind, error, trace, file=sys.stderr)
         for text in self.remarks:
-            click.echo(f"lab-storage: {printable(text)}", err=True)
+            click.echo(f"lab-storage: {one_line(text)}", err=True)
         if isinstance(error, BrokenPipeError):
             raise OutputClosedError from error
         if isinstance(error, InterruptedBySignal):

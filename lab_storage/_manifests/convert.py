@@ -2,8 +2,8 @@
 
 The client's own ways do not serve. Those of 31 to 36 take a value of any type and drop fields
 that they do not know; those of 37 refuse such an object, but show its values. Here it is checked
-against the model classes (`_schema`), with the same outcome and the same text on every client.
-No value is ever part of a text.
+against the model classes (`lab_storage._manifests.schema`), with the same outcome and the same
+text on every client. No value is ever part of a text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timezone
 from typing import Any, Final, NoReturn, TypeGuard
 
@@ -29,31 +30,9 @@ from lab_storage._manifests.schema import (
     parse_time,
     schema_of,
 )
+from lab_storage.exceptions import ManifestError
 
-__all__ = ["ManifestError", "Place", "read_model", "to_json", "what_is"]
-
-
-@attrs.define(auto_exc=True, slots=False, eq=False, repr=False, str=False)
-class ManifestError(ValueError):
-    """A manifest, or an object made by hand, that does not fit.
-
-    Attributes
-    ----------
-    manifest
-        Which one: ``Pod "lab"``; without a usable name by its place, counted from 1:
-        ``manifest 3 (Pod)``.
-    path
-        The field, such as ``spec.containers[0].image``; empty if it is about the whole.
-    reason
-        What is wrong with it. No value is ever shown.
-    """
-
-    manifest: str
-    path: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.manifest}: " + " ".join(filter(None, (self.path, self.reason)))
+__all__ = ["Place", "is_list", "read_model", "to_json", "what_is"]
 
 
 @attrs.frozen
@@ -63,9 +42,9 @@ class Place:
     Attributes
     ----------
     manifest
-        Which object, as in `ManifestError`.
+        The object, as in `ManifestError`.
     path
-        The field, as there.
+        The field, as there; empty for the whole object.
     """
 
     manifest: str
@@ -116,7 +95,7 @@ class Place:
         ManifestError
             Always.
         """
-        raise ManifestError(self.manifest, self.path, reason)
+        raise ManifestError(self.manifest, self.path or None, reason)
 
     def refuse(self, value: object, expected: Format | str) -> NoReturn:
         """Say that a value is of the wrong type.
@@ -124,7 +103,7 @@ class Place:
         Parameters
         ----------
         value
-            The value, of which the type alone is told.
+            The value, of which only the type is shown.
         expected
             What belongs here.
 
@@ -137,14 +116,19 @@ class Place:
         hint = ""
         if expected is Format.STRING and isinstance(value, (bool, int, float, date)):
             hint = " (in YAML: quote it)"
-        self.fail(f"takes {wanted}, not {what_is(value)}{hint}")
+        self.fail(f"must be {wanted}, not {what_is(value)}{hint}")
 
 
-# The first that fits: a bool is an int, a datetime a date, text a sequence.
+def _is_boolean(value: object) -> bool:
+    # ruamel.yaml has a class of its own for one with an anchor, and nothing but int to derive it
+    # from (https://yaml.dev/doc/ruamel.yaml/).
+    return isinstance(value, bool) or type(value).__name__ == "ScalarBoolean"
+
+
+# The first that fits: a datetime is a date, text a sequence.
 _NAMES: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...]] = (
     (type(None), "null"),
     (str, "a string"),
-    (bool, "a boolean"),
     (int, "an integer"),
     (float, "a number"),
     (datetime, "a timestamp"),
@@ -168,13 +152,27 @@ def what_is(value: object) -> str:
     str
         Such as ``a mapping``.
     """
+    if _is_boolean(value):
+        return "a boolean"
     for of_type, name in _NAMES:
         if isinstance(value, of_type):
             return name
     return f"an object of the class {type(value).__name__}"
 
 
-def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a list of JSON, by any class of Python.
+
+    Parameters
+    ----------
+    value
+        Anything.
+
+    Returns
+    -------
+    bool
+        Whether it is a sequence, and neither text nor binary data.
+    """
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
 
 
@@ -206,12 +204,11 @@ def read_model(model: type[Any], value: object, place: Place) -> Any:
         place.refuse(value, "a mapping")
     schema = schema_of(model)
     values = {}
-    for key, item in value.items():
-        name = _key(key, place)
+    for name, item in _by_name(value, place).items():
         if name not in schema:
             near = difflib.get_close_matches(name, schema, n=1)
             hint = f" (is it {near[0]}?)" if near else ""
-            place.field(name).fail(f"is not a field that the installed client knows{hint}")
+            place.field(name).fail(f"is not a field known to the installed client{hint}")
         # For the server null is a field that is not there, as for any program in Go
         # (https://pkg.go.dev/encoding/json#Unmarshal).
         if item is not None:
@@ -221,7 +218,7 @@ def read_model(model: type[Any], value: object, place: Place) -> Any:
             place.field(field.name).fail("is required")
     result = _build(model, values)
     if result is None:
-        place.fail("is refused by the installed client")
+        place.fail("is not accepted by the installed client")
     return result
 
 
@@ -234,16 +231,31 @@ def _build(model: type[Any], values: Mapping[str, Any]) -> Any:
         return None
 
 
-def _key(key: object, place: Place) -> str:
-    if not isinstance(key, str):
-        place.fail(f"has a key that is {what_is(key)}, not a string")
-    return _plain(key, place)
+def _by_name(value: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+    """Give a mapping by its keys as JSON has them.
+
+    An integer becomes its digits, as for kubectl. A boolean does not: YAML has made it of a word,
+    such as ``on``, that cannot be known any more.
+    """
+    result = {}
+    for key, item in value.items():
+        if isinstance(key, str):
+            name = _plain(key, place)
+        elif isinstance(key, int) and not _is_boolean(key):
+            name = str(_read_integer(key, place))
+        else:
+            hint = " (in YAML: quote it)" if isinstance(key, (int, float, date)) else ""
+            place.fail(f"has a key that is {what_is(key)}, not a string{hint}")
+        if name in result:
+            place.field(name).fail("is defined more than once")
+        result[name] = item
+    return result
 
 
 def _plain(text: str, place: Place) -> str:
     # JSON's escapes can spell half a surrogate pair, which no UTF-8 can (RFC 8259, section 8.2).
     if re.search(r"[\ud800-\udfff]", text):
-        place.fail("holds a character that is not in Unicode")
+        place.fail("must not contain half of a surrogate pair")
     return str.__str__(text)
 
 
@@ -251,18 +263,20 @@ def _read(expected: Type, value: object, place: Place) -> Any:
     if expected.model is not None:
         return read_model(expected.model, value, place)
     if expected.items is not None:
-        if not _is_list(value):
+        if not is_list(value):
             place.refuse(value, "a list")
         items = expected.items
         return [_read(items, item, place.item(index)) for index, item in enumerate(value)]
     if expected.values is not None:
         if not isinstance(value, Mapping):
             place.refuse(value, "a mapping")
-        # A null in here is no absent field: the server would take it for an empty string, and
-        # kubectl refuses it.
-        names = {_key(key, place): item for key, item in value.items()}
         values = expected.values
-        return {name: _read(values, item, place.field(name)) for name, item in names.items()}
+        return {
+            name: _read(values, item, place.field(name))
+            for name, item in _by_name(value, place).items()
+        }
+    if value is None and expected.null_is_empty:
+        return ""
     return _READERS[expected.format or Format.ANY](value, place)
 
 
@@ -277,7 +291,7 @@ def _read_string(value: object, place: Place) -> str:
 
 
 def _read_integer(value: object, place: Place) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or _is_boolean(value):
         place.refuse(value, Format.INTEGER)
     if not -(2**63) <= value < 2**63:
         place.fail("is out of range")
@@ -285,19 +299,19 @@ def _read_integer(value: object, place: Place) -> int:
 
 
 def _read_number(value: object, place: Place) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if _is_boolean(value) or not isinstance(value, (int, float)):
         place.refuse(value, Format.NUMBER)
     if isinstance(value, int):
         return float(_read_integer(value, place))
     if not math.isfinite(value):
-        place.fail("is not finite")
+        place.fail("must be finite")
     return float(value)
 
 
 def _read_boolean(value: object, place: Place) -> bool:
-    if not isinstance(value, bool):
+    if not _is_boolean(value):
         place.refuse(value, Format.BOOLEAN)
-    return value
+    return bool(value)
 
 
 def _read_timestamp(value: object, place: Place) -> datetime:
@@ -308,7 +322,7 @@ def _read_timestamp(value: object, place: Place) -> datetime:
         place.refuse(value, Format.TIMESTAMP)
     time = parse_time(value)
     if time is None:
-        place.fail(f"takes {Format.TIMESTAMP.value}")
+        place.fail(f"must be {Format.TIMESTAMP.value}")
     return time
 
 
@@ -325,14 +339,14 @@ def _read_base64(value: object, place: Place) -> str:
     if not isinstance(value, str):
         place.refuse(value, Format.BASE64)
     if _BASE64.fullmatch(re.sub(r"[\r\n]", "", value)) is None:
-        place.fail(f"takes {Format.BASE64.value}")
+        place.fail(f"must be {Format.BASE64.value}")
     return _plain(value, place)
 
 
 def _read_quantity(value: object, place: Place) -> str:
     if isinstance(value, str):
         return _plain(value, place)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if _is_boolean(value) or not isinstance(value, (int, float)):
         place.refuse(value, Format.QUANTITY)
     # The server reads the digits of a JSON number as it reads those of a string.
     if isinstance(value, int):
@@ -343,7 +357,7 @@ def _read_quantity(value: object, place: Place) -> str:
 def _read_int_or_string(value: object, place: Place) -> int | str:
     if isinstance(value, str):
         return _plain(value, place)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if _is_boolean(value) or not isinstance(value, int):
         place.refuse(value, Format.INT_OR_STRING)
     return _read_integer(value, place)
 
@@ -385,13 +399,13 @@ def to_json(value: object, place: Place, depth: int = 0) -> Any:
             for field, item in field_values(value)
         }
     elif isinstance(value, Mapping):
-        names = {_key(key, place): item for key, item in value.items()}
         result = {
-            name: to_json(item, place.field(name), depth + 1) for name, item in names.items()
+            name: to_json(item, place.field(name), depth + 1)
+            for name, item in _by_name(value, place).items()
         }
-    elif _is_list(value):
+    elif is_list(value):
         result = [to_json(item, place.item(index), depth + 1) for index, item in enumerate(value)]
-    elif value is not None and not isinstance(value, bool):
+    elif value is not None:
         result = _scalar_to_json(value, place)
     return result
 
@@ -399,6 +413,8 @@ def to_json(value: object, place: Place, depth: int = 0) -> Any:
 def _scalar_to_json(value: object, place: Place) -> Any:
     if isinstance(value, str):
         return _plain(value, place)
+    if _is_boolean(value):
+        return bool(value)
     if isinstance(value, int):
         return _read_integer(value, place)
     if isinstance(value, float):
@@ -408,7 +424,17 @@ def _scalar_to_json(value: object, place: Place) -> Any:
         place.refuse(value, Format.BASE64)
     if not isinstance(value, datetime):
         place.refuse(value, Format.ANY)
-    return format_time(value)
+    return _format_time(value, place)
+
+
+def _format_time(value: datetime, place: Place) -> str:
+    text = None
+    # In UTC it may be before the year 1, or after the year 9999.
+    with suppress(OverflowError):
+        text = format_time(value)
+    if text is None:
+        place.fail("is out of range")
+    return text
 
 
 _READERS: Final = {

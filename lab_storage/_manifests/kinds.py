@@ -164,6 +164,7 @@ POD: Final = Kind("Pod", "v1", "pods", "V1Pod")
 SERVICE_ACCOUNT: Final = Kind("ServiceAccount", "v1", "serviceaccounts", "V1ServiceAccount")
 EVENT: Final = Kind("Event", "v1", "events", "CoreV1Event")
 
+# Those of a lab stand in the order in which they are created: the namespace first, the pod last.
 KINDS: Final = (
     NAMESPACE,
     CONFIG_MAP,

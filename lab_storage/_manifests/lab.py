@@ -2,93 +2,92 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from lab_storage._manifests.convert import ManifestError, Place, read_model, to_json, what_is
-from lab_storage._manifests.kinds import (
-    CONFIG_MAP,
-    DNS_SUBDOMAIN,
-    NAMESPACE,
-    NETWORK_POLICY,
-    PERSISTENT_VOLUME_CLAIM,
-    POD,
-    RESOURCE_QUOTA,
-    SECRET,
-    SERVICE,
-    Kind,
-)
+from lab_storage._manifests.convert import Place, is_list, read_model, to_json, what_is
+from lab_storage._manifests.fields import LabField, fields_of
+from lab_storage._manifests.kinds import DNS_SUBDOMAIN, NAMESPACE, Kind
 from lab_storage._manifests.schema import Format, model_of
+from lab_storage.exceptions import printable
 
 if TYPE_CHECKING:
     from lab_storage.models import LabObjectNames, LabObjects
 
-__all__ = ["ManifestError", "lab_manifests", "read_lab"]
+__all__ = ["lab_manifests", "read_lab"]
 
-_LAB_KINDS: Final = {
-    kind.name: kind
-    for kind in (
-        NAMESPACE,
-        CONFIG_MAP,
-        SECRET,
-        PERSISTENT_VOLUME_CLAIM,
-        RESOURCE_QUOTA,
-        NETWORK_POLICY,
-        SERVICE,
-        POD,
-    )
-}
-# Of these a lab has one, or none.
-_SINGLE: Final = frozenset({NAMESPACE, RESOURCE_QUOTA, NETWORK_POLICY, SERVICE, POD})
+# What the server sets and a manifest may not. Source: the fields marked read-only in
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
+_SET_BY_SERVER: Final = (
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+# Lists within lists are not as deep as this; an alias in YAML to what it stands in is endless.
+_DEEPEST_LIST: Final = 10
 
 
-def read_lab(manifests: Iterable[Mapping[str, Any]], names: LabObjectNames) -> dict[str, Any]:
-    """Make a lab's models of its manifests.
+def read_lab(
+    manifests: Iterable[Mapping[str, Any] | None], names: LabObjectNames, fields: list[LabField]
+) -> dict[str, Any]:
+    """Make a lab's models from its manifests.
 
     Parameters
     ----------
     manifests
-        The manifests of all objects, in any order. They are left unchanged, and the models share
-        nothing with them.
+        The manifests of all objects, in any order; `None` is a blank document. They are left
+        unchanged, and the models share nothing with them.
     names
         Which config map, quota and pod are which, and the namespace.
+    fields
+        What a lab consists of.
 
     Returns
     -------
     dict
-        What `LabObjects` is made of, by the names of its attributes.
+        The models by the attributes of ``fields``.
 
     Raises
     ------
     ManifestError
-        Raised if one does not fit, or is not there.
+        Raised if one does not fit, or is missing.
     TypeError
-        Raised if ``manifests`` is no iterable of mappings.
+        Raised if ``manifests`` is not an iterable of mappings.
     """
     if isinstance(manifests, (Mapping, str, bytes)) or not isinstance(manifests, Iterable):
-        raise TypeError(f"manifests is {what_is(manifests)}, not an iterable of mappings")
-    lab = _Lab(names)
+        raise TypeError(f"manifests must be an iterable of mappings, not {what_is(manifests)}")
+    lab = _Lab(names, fields)
     for number, manifest in enumerate(manifests, start=1):
+        if manifest is None:
+            continue
         if not isinstance(manifest, Mapping):
-            raise TypeError(f"manifest {number} is {what_is(manifest)}, not a mapping")
-        lab.add(manifest, Place(_label(number, manifest)))
-    return lab.parts()
+            raise TypeError(f"manifest {number} must be a mapping, not {what_is(manifest)}")
+        for where, item in _items(f"manifest {number}", manifest):
+            lab.add(item, Place(_label(where, item)))
+    return lab.attributes()
 
 
 class _Lab:
     """The objects of one lab, as they are read one by one."""
 
-    def __init__(self, names: LabObjectNames) -> None:
+    def __init__(self, names: LabObjectNames, fields: list[LabField]) -> None:
         self._names = names
-        self._wanted = {NAMESPACE: names.namespace, RESOURCE_QUOTA: names.quota, POD: names.pod}
-        self._models: dict[Kind, dict[str, Any]] = {kind: {} for kind in _LAB_KINDS.values()}
+        self._fields = fields
+        self._kinds = {field.kind.name: field.kind for field in fields}
+        self._models: dict[LabField, dict[str, Any]] = {field: {} for field in fields}
 
     def add(self, manifest: Mapping[str, Any], place: Place) -> None:
         """Read one more manifest."""
-        kind = _kind_of(manifest, place)
-        model = read_model(model_of(kind), manifest, place)
+        kind = self._kind_of(manifest, place)
+        model = read_model(model_of(kind), _without_server_fields(manifest, place), place)
         namespace = self._names.namespace
         name = _check_metadata(
             getattr(model.metadata, "name", None),
@@ -97,81 +96,112 @@ class _Lab:
             namespace,
             place,
         )
-        self._check_fits(kind, name, place)
+        field = self._field_of(kind, name, place)
+        models = self._models[field]
+        if name in models:
+            place.fail("is defined more than once")
+        if models and not field.is_many:
+            place.fail(f"is a second {kind.name}; a lab has at most one")
         if kind.namespaced:
             model.metadata.namespace = namespace
-        self._models[kind][name] = model
+        models[name] = model
 
-    def _check_fits(self, kind: Kind, name: str, place: Place) -> None:
-        others = self._models[kind]
-        if name in others:
-            place.fail("is there twice")
-        wanted = self._wanted.get(kind, name)
-        if name != wanted:
-            place.field("metadata").field("name").fail(f"is not {json.dumps(wanted)}")
-        if others and kind in _SINGLE:
-            place.fail(f"is a second {kind.name}, and a lab has one at most")
+    def attributes(self) -> dict[str, Any]:
+        """Give the models by the attributes of a lab."""
+        attributes: dict[str, Any] = {}
+        for field in self._fields:
+            if field.is_required and not self._models[field]:
+                self._add_missing(field)
+            models = list(self._models[field].values())
+            attributes[field.attribute] = models if field.is_many else next(iter(models), None)
+        return attributes
 
-    def parts(self) -> dict[str, Any]:
-        """Sort the objects by their duty."""
-        names = self._names
-        if names.namespace not in self._models[NAMESPACE]:
-            # All that a lab needs of it is its name, and that is known.
-            metadata = {"name": names.namespace}
-            manifest = {"apiVersion": NAMESPACE.api_version, "kind": NAMESPACE.name}
-            self.add({**manifest, "metadata": metadata}, Place(NAMESPACE.name))
-        env_config_map = self._require(CONFIG_MAP, names.env_config_map)
-        return {
-            "namespace": self._models[NAMESPACE][names.namespace],
-            "env_config_map": env_config_map,
-            "config_maps": [m for m in self._all(CONFIG_MAP) if m is not env_config_map],
-            "secrets": self._all(SECRET),
-            "pvcs": self._all(PERSISTENT_VOLUME_CLAIM),
-            "quota": next(iter(self._all(RESOURCE_QUOTA)), None),
-            "network_policy": next(iter(self._all(NETWORK_POLICY)), None),
-            "service": next(iter(self._all(SERVICE)), None),
-            "pod": self._require(POD, names.pod),
-        }
+    def _add_missing(self, field: LabField) -> None:
+        kind, name = field.kind, self._name_of(field)
+        if kind is not NAMESPACE:
+            there = [
+                other
+                for each, models in self._models.items()
+                if each.kind is kind
+                for other in models
+            ]
+            near = difflib.get_close_matches(str(name), there, n=1)
+            hint = f" (is it {near[0]}?)" if near else ""
+            Place(f"{kind.name} {name}").fail(f"is not among the manifests{hint}")
+        # All that a lab needs of its namespace is the name, and that is known.
+        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}}
+        self.add(manifest, Place(kind.name))
 
-    def _all(self, kind: Kind) -> list[Any]:
-        return list(self._models[kind].values())
+    def _name_of(self, field: LabField) -> str | None:
+        """The name that an object must have to be in this field, if it must have one."""
+        name: str | None = getattr(self._names, field.attribute, None)
+        return name
 
-    def _require(self, kind: Kind, name: str) -> Any:
-        if name not in self._models[kind]:
-            Place(f"{kind.name} {json.dumps(name)}").fail("is not among the manifests")
-        return self._models[kind][name]
+    def _field_of(self, kind: Kind, name: str, place: Place) -> LabField:
+        fields = {self._name_of(field): field for field in self._fields if field.kind is kind}
+        found = fields.get(name) or fields.get(None)
+        if found is None:
+            (wanted,) = fields
+            place.field("metadata").field("name").fail(f"must be {json.dumps(wanted)}")
+        return found
+
+    def _kind_of(self, manifest: Mapping[str, Any], place: Place) -> Kind:
+        for field in ("apiVersion", "kind"):
+            value = manifest.get(field)
+            if value is None:
+                place.field(field).fail("is required")
+            if not isinstance(value, str):
+                place.field(field).refuse(value, Format.STRING)
+        kind = self._kinds.get(manifest["kind"])
+        if kind is None:
+            place.field("kind").fail(f"must be one of: {', '.join(self._kinds)}")
+        if manifest["apiVersion"] != kind.api_version:
+            place.field("apiVersion").fail(f"must be {kind.api_version} for a {kind.name}")
+        return kind
 
 
-def _label(number: int, manifest: Mapping[str, Any]) -> str:
-    """Name a manifest of which nothing is known yet."""
+def _items(
+    where: str, manifest: Mapping[str, Any], depth: int = 0
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give a manifest or, if it is a list of objects, its items, as kubectl takes them.
+
+    A list of one kind, such as a ``ConfigMapList``, says for its items of which kind they are
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#collections).
+    """
+    kind, items = str(manifest.get("kind")), manifest.get("items")
+    is_any_list = kind == "List" and manifest.get("apiVersion") == "v1"
+    if not is_any_list and not (kind.endswith("List") and is_list(items)):
+        yield where, manifest
+        return
+    place = Place(f"{where} ({printable(kind)})")
+    if depth > _DEEPEST_LIST:
+        place.fail("is nested too deeply")
+    place = place.field("items")
+    if items is not None and not is_list(items):
+        place.refuse(items, "a list")
+    for index, item in enumerate(items or ()):
+        if not isinstance(item, Mapping):
+            place.item(index).refuse(item, "a mapping")
+        if not is_any_list and item.get("kind") is None:
+            item = {**item, "apiVersion": manifest.get("apiVersion"), "kind": kind[:-4]}
+        yield from _items(f"{where}, item {index + 1}", item, depth + 1)
+
+
+def _label(where: str, manifest: Mapping[str, Any]) -> str:
+    """Name a manifest about which nothing is known yet."""
     kind = manifest.get("kind")
     if not isinstance(kind, str) or re.fullmatch(r"\w{1,63}", kind, re.ASCII) is None:
-        return f"manifest {number}"
+        return where
     metadata = manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    return _title(kind, name, f"manifest {number} ({kind})")
+    return _title(kind, name, f"{where} ({kind})")
 
 
 def _title(kind: str, name: object, otherwise: str) -> str:
-    """Name an object as users know it, or in another way if it has no name to speak of."""
+    """Name an object as users know it, or otherwise if it has no name to speak of."""
     if not isinstance(name, str) or not 0 < len(name) <= DNS_SUBDOMAIN.longest:
         return otherwise
-    return f"{kind} {json.dumps(name)}"
-
-
-def _kind_of(manifest: Mapping[str, Any], place: Place) -> Kind:
-    for field in ("apiVersion", "kind"):
-        value = manifest.get(field)
-        if value is None:
-            place.field(field).fail("is required")
-        if not isinstance(value, str):
-            place.field(field).refuse(value, Format.STRING)
-    kind = _LAB_KINDS.get(manifest["kind"])
-    if kind is None:
-        place.field("kind").fail(f"is none of a lab's: {', '.join(_LAB_KINDS)}")
-    if manifest["apiVersion"] != kind.api_version:
-        place.field("apiVersion").fail(f"is not {kind.api_version}, that of a {kind.name}")
-    return kind
+    return f"{kind} {printable(name)}"
 
 
 def _check_metadata(
@@ -184,25 +214,50 @@ def _check_metadata(
     if not isinstance(name, str):
         place.field("name").refuse(name, Format.STRING)
     if not kind.names.allows(name):
-        place.field("name").fail(f"is not {kind.names.title}")
+        place.field("name").fail(f"must be {kind.names.title}")
     # An empty namespace is none, in the API as in a manifest.
     if namespace is None or namespace == "":
         return name
     if not kind.namespaced:
-        place.field("namespace").fail(f"does not belong there: a {kind.name} is in none")
+        place.field("namespace").fail(f"must be left out: a {kind.name} is in no namespace")
     if namespace != lab_namespace:
-        place.field("namespace").fail(f"is not {json.dumps(lab_namespace)}")
+        place.field("namespace").fail(f"must be {json.dumps(lab_namespace)}")
     return name
+
+
+def _without_server_fields(manifest: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """Leave out the empty fields that only a server sets; any other is refused.
+
+    ``kubectl create --dry-run -o yaml`` writes such empty fields. With a ``resourceVersion`` the
+    server refuses the object with a status of 500.
+    """
+    content = _without(manifest, ("status",), place)
+    metadata = manifest.get("metadata")
+    if isinstance(metadata, Mapping):
+        content["metadata"] = _without(metadata, _SET_BY_SERVER, place.field("metadata"))
+    return content
+
+
+def _without(content: Mapping[str, Any], names: tuple[str, ...], place: Place) -> dict[str, Any]:
+    for name in names:
+        if not _is_empty(content.get(name)):
+            place.field(name).fail("is set by the server only: leave it out")
+    return {key: value for key, value in content.items() if key not in names}
+
+
+def _is_empty(value: object, depth: int = 0) -> bool:
+    # A Service that kubectl writes has the status {"loadBalancer": {}}.
+    if isinstance(value, Mapping) and depth < _DEEPEST_LIST:
+        return all(_is_empty(item, depth + 1) for item in value.values())
+    return value is None or (isinstance(value, (str, int, float, list, tuple)) and not value)
 
 
 def _write(model: object, kind: Kind, namespace: str, place: Place) -> dict[str, Any]:
     """Write a model as the manifest that is sent to create it."""
-    if not isinstance(model, model_of(kind)):
-        raise TypeError(f"{place.manifest} is {what_is(model)}, not a {kind.model}")
-    content = to_json(model, place)
+    content = _without_server_fields(to_json(model, place), place)
     for field, value in (("apiVersion", kind.api_version), ("kind", kind.name)):
         if content.pop(field, value) != value:
-            place.field(field).fail(f"is not {value}")
+            place.field(field).fail(f"must be {value}")
     metadata = content.pop("metadata", {})
     if not isinstance(metadata, dict):
         place.field("metadata").refuse(metadata, "a mapping")
@@ -211,7 +266,14 @@ def _write(model: object, kind: Kind, namespace: str, place: Place) -> dict[str,
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **content}
 
 
-def lab_manifests(objects: LabObjects) -> list[dict[str, Any]]:
+def _name_in(model: Any) -> object:
+    metadata = model.metadata
+    return (
+        metadata.get("name") if isinstance(metadata, Mapping) else getattr(metadata, "name", None)
+    )
+
+
+def lab_manifests(objects: LabObjects) -> list[tuple[Kind, dict[str, Any]]]:
     """Check a lab's objects, and write them as the manifests that are sent to create them.
 
     Parameters
@@ -221,52 +283,34 @@ def lab_manifests(objects: LabObjects) -> list[dict[str, Any]]:
 
     Returns
     -------
-    list of dict
-        Their manifests, in the order in which they are to be created: the namespace first, the
-        pod last.
+    list of tuple
+        The kind and the manifest of each, in the order in which they are to be created: the
+        namespace first, the pod last.
 
     Raises
     ------
     ManifestError
-        Raised if one has no name or no good one, is there twice, is in another namespace than
-        the lab's, or holds what is not to be had in JSON.
+        Raised if one has no valid name, is defined more than once, is in another namespace than
+        the lab's, has a field that only a server sets, or holds what JSON cannot.
     TypeError
-        Raised if one is not of its class, or one is `None` that has to be there.
+        Raised if one is not of its class, or a required one is `None`.
     """
     manifests = []
     seen = set()
     lab_namespace = ""
-    for attribute, kind, model in _objects(objects):
-        manifest = _write(model, kind, lab_namespace, Place(attribute))
-        metadata = manifest["metadata"]
-        name = metadata.get("name")
-        place = Place(_title(kind.name, name, attribute))
-        name = _check_metadata(name, metadata.get("namespace"), kind, lab_namespace, place)
-        if kind is NAMESPACE:
-            lab_namespace = name
-        if (kind, name) in seen:
-            place.fail("is there twice")
-        seen.add((kind, name))
-        manifests.append(manifest)
+    for field in fields_of(type(objects)):
+        kind = field.kind
+        for where, model in field.objects(objects):
+            if not isinstance(model, model_of(kind)):
+                raise TypeError(f"{where} must be a {kind.model}, not {what_is(model)}")
+            place = Place(_title(kind.name, _name_in(model), where))
+            manifest = _write(model, kind, lab_namespace, place)
+            name, namespace = (manifest["metadata"].get(field) for field in ("name", "namespace"))
+            name = _check_metadata(name, namespace, kind, lab_namespace, place)
+            if kind is NAMESPACE:
+                lab_namespace = name
+            if (kind, name) in seen:
+                place.fail("is defined more than once")
+            seen.add((kind, name))
+            manifests.append((kind, manifest))
     return manifests
-
-
-def _objects(objects: LabObjects) -> Iterator[tuple[str, Kind, Any]]:
-    """List the objects, each with what it is called here, in the order of their creation."""
-    yield "namespace", NAMESPACE, objects.namespace
-    yield "env_config_map", CONFIG_MAP, objects.env_config_map
-    for attribute, kind, models in (
-        ("config_maps", CONFIG_MAP, objects.config_maps),
-        ("secrets", SECRET, objects.secrets),
-        ("pvcs", PERSISTENT_VOLUME_CLAIM, objects.pvcs),
-    ):
-        for index, model in enumerate(models):
-            yield f"{attribute}[{index}]", kind, model
-    for attribute, kind, model in (
-        ("quota", RESOURCE_QUOTA, objects.quota),
-        ("network_policy", NETWORK_POLICY, objects.network_policy),
-        ("service", SERVICE, objects.service),
-    ):
-        if model is not None:
-            yield attribute, kind, model
-    yield "pod", POD, objects.pod

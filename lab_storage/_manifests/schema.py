@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Format(enum.Enum):
-    """What one value of a field is, where it is no model, list or map."""
+    """What one value of a field is, if it is not a model, list or map."""
 
     STRING = "a string"
     INTEGER = "an integer"
@@ -49,12 +49,12 @@ class Format(enum.Enum):
     BASE64 = "base64 text"
     QUANTITY = "a quantity (a string or a number)"
     INT_OR_STRING = "an integer or a string"
-    ANY = "any JSON"
+    ANY = "a JSON value"
 
 
 @attrs.frozen
 class Type:
-    """The type of a field: one of these four, the others are `None`.
+    """The type of a field: one of the first four; the others are `None`.
 
     Attributes
     ----------
@@ -66,12 +66,15 @@ class Type:
         The type of a list's items.
     values
         The type of a map's values; the keys are strings.
+    null_is_empty
+        Whether null counts as an empty text.
     """
 
     format: Format | None = None
     model: type[Any] | None = None
     items: Type | None = None
     values: Type | None = None
+    null_is_empty: bool = False
 
 
 @attrs.frozen
@@ -135,6 +138,15 @@ _INT_OR_STRING: Final = frozenset(
         ("V1TCPSocketAction", "port"),
     }
 )
+# Maps in which the server takes null for an empty text, as Go's decoder of JSON does.
+_NULL_IS_EMPTY: Final = frozenset(
+    {
+        ("V1ConfigMap", "binaryData"),
+        ("V1ConfigMap", "data"),
+        ("V1Secret", "data"),
+        ("V1Secret", "stringData"),
+    }
+)
 _FORMATS: Final = {
     "str": Format.STRING,
     "int": Format.INTEGER,
@@ -166,7 +178,7 @@ def model_of(kind: Kind) -> type[Any]:
 
 
 def is_model(value: object) -> bool:
-    """Tell whether a value is an object of one of the client's model classes.
+    """Whether a value is an object of one of the client's model classes.
 
     Parameters
     ----------
@@ -220,7 +232,7 @@ def _read_schema(model: type[Any]) -> dict[str, Field]:
 
 
 def build(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """Build a model that its class finds right.
+    """Build a model that its class accepts.
 
     Parameters
     ----------
@@ -237,7 +249,7 @@ def build(model: type[Any], values: Mapping[str, Any]) -> Any:
     Raises
     ------
     ValueError
-        Raised if the class does not take them. Its text may show values.
+        Raised if the class does not accept them. Its text may show values.
     """
     if _is_pydantic(model):
         return model.model_validate(dict(values))
@@ -245,7 +257,7 @@ def build(model: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def build_unchecked(model: type[Any], values: Mapping[str, Any]) -> Any:
-    """Build a model of whatever there is.
+    """Build a model from whatever there is.
 
     Parameters
     ----------
@@ -330,7 +342,9 @@ def _type(model: type[Any], name: str, text: str) -> Type:
     if match := _LIST.fullmatch(text):
         return Type(items=_type(model, name, match["items"]))
     if match := _MAP.fullmatch(text):
-        return Type(values=_type(model, name, match["values"]))
+        values = _type(model, name, match["values"])
+        is_data = (model.__name__, name) in _NULL_IS_EMPTY
+        return Type(values=attrs.evolve(values, null_is_empty=is_data))
     if text not in _FORMATS:
         return Type(model=getattr(client, text))
     place = (model.__name__, name)

@@ -31,12 +31,12 @@ def without(kind: str) -> str:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ("a: b: c\n", ":1:5: no YAML: mapping values are not allowed here"),
-        ("kind: [", ":1:8: no YAML: expected the node content, but found '<stream end>'"),
-        ("a: !!python/name:os.system x", ":1:4: no YAML: could not determine a constructor"),
-        ("kind: Pod\nday: 2026-13-45\n", ": no YAML: month must be in 1..12"),
-        ("\x00", ": no YAML: unacceptable character #x0000"),
-        ("[" * 5000, ": no YAML: maximum recursion depth exceeded"),
+        ("a: b: c\n", ":1:5: invalid YAML: mapping values are not allowed here"),
+        ("kind: [", ":1:8: invalid YAML: expected the node content, but found '<stream end>'"),
+        ("a: !!python/name:os.system x", ":1:4: invalid YAML: could not determine a constructor"),
+        ("kind: Pod\nday: 2026-13-45\n", ": invalid YAML: month must be in 1..12"),
+        ("\x00", ": invalid YAML: unacceptable character #x0000"),
+        ("[" * 5000, ": invalid YAML: maximum recursion depth exceeded"),
         ("", ": no Kubernetes manifest is in it"),
         ("---\n---\n", ": no Kubernetes manifest is in it"),
         ("- kind: Pod\n", ": document 1 is no Kubernetes manifest: it has no kind"),
@@ -49,21 +49,21 @@ def without(kind: str) -> str:
         ),
         (
             LAB.replace("kind: Service", "kind: Deployment"),
-            ': Deployment "lab": kind is none of a lab\'s',
+            ": Deployment lab: kind must be one of: Namespace, ",
         ),
         (
             LAB.replace("readinessProbe:", "readynessProbe:"),
-            ': Pod "lab": spec.containers[0].readynessProbe',
+            ": Pod lab: spec.containers[0].readynessProbe",
         ),
         (
             LAB.replace("name: lab-jovyan", "name: Lab_Jovyan", 1),
-            ": namespace is not a DNS label: 'Lab_Jovyan'",
+            ": namespace must be a DNS label, got 'Lab_Jovyan'",
         ),
         (
             LAB.replace(
                 "kind: NetworkPolicy\nmetadata:\n", "kind: NetworkPolicy\nmetadata: 7\nx:\n"
             ),
-            ": manifest 9 (NetworkPolicy): metadata takes a mapping, not an integer",
+            ": manifest 9 (NetworkPolicy): metadata must be a mapping, not an integer",
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_lab_gets_a_line(
 def test_bytes_that_are_no_text_get_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A binary file is no YAML."""
+    """A binary file is not YAML."""
     path = tmp_path / "lab.yaml"
     path.write_bytes(bytes(range(128, 256)))
 
@@ -92,7 +92,7 @@ def test_bytes_that_are_no_text_get_a_line(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert 2 == code
-    assert line.startswith(f"lab-storage: {path}: no YAML: unacceptable character")
+    assert line.startswith(f"lab-storage: {path}: invalid YAML: unacceptable character")
 
 
 def test_a_file_that_cannot_be_read_gets_a_line(
@@ -121,7 +121,7 @@ def test_no_value_of_a_secret_is_in_the_line(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert 2 == code
-    assert 'Secret "pull-secret": data' in line
+    assert "Secret pull-secret: data" in line
     assert "h!dden" not in line
 
 
@@ -137,10 +137,10 @@ def test_no_value_of_a_secret_is_in_the_line(
         (["create", *FILE, "--operation-id", ""], "--operation-id must not be empty"),
         (["phase"], "which namespace? Say --namespace, or give its file by -f"),
         (["phase", "-n", "lab-jovyan"], "which pod? Say --pod, or give its file by -f"),
-        (["phase", "-n", "lab-jovyan", "--pod", "A"], "pod is not a DNS subdomain name: 'A'"),
+        (["phase", "-n", "lab-jovyan", "--pod", "A"], "pod must be a DNS subdomain name, got 'A'"),
         (["show", "-n", "lab-jovyan", "--pod", "lab"], "which env config map? Say"),
-        (["create", *FILE, "--pod", "other"], 'Pod "lab": metadata.name is not "other"'),
-        (["create", *FILE, "-n", "other"], 'Namespace "lab-jovyan": metadata.name is not "other"'),
+        (["create", *FILE, "--pod", "other"], 'Pod lab: metadata.name must be "other"'),
+        (["create", *FILE, "-n", "other"], 'Namespace lab-jovyan: metadata.name must be "other"'),
         (["delete-namespace"], "which namespace? Say --namespace"),
     ],
 )

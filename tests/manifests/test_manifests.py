@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+import ruamel.yaml
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes import client
 
-from lab_storage._manifests.convert import Place, read_model
+from lab_storage._manifests.convert import Place, read_model, to_json
 from lab_storage._manifests.kinds import KINDS
-from lab_storage._manifests.lab import ManifestError
 from lab_storage._manifests.schema import (
     _BASE64,
     _INT_OR_STRING,
@@ -29,6 +29,7 @@ from lab_storage._manifests.schema import (
     model_of,
     schema_of,
 )
+from lab_storage.exceptions import ManifestError
 from lab_storage.models import LabObjectNames, LabObjects
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ data: {{LAB: "1", EMPTY: ""}}
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {{name: home, creationTimestamp: 2026-05-17T11:30:00+02:00}}
+metadata: {{name: home}}
 spec:
   accessModes: [ReadWriteOnce]
   resources: {{requests: {{storage: 5368709120}}}}
@@ -339,27 +340,41 @@ def test_a_port_is_a_number_or_a_name(kind: str, path: str, port: int | str) -> 
     assert expected == written
 
 
-def test_times_are_read_and_written_in_utc() -> None:
-    """A timestamp of YAML, one of JSON, and one without an offset are written as RFC 3339."""
-    manifests = lab()
-    find(manifests, "Pod")["metadata"]["creationTimestamp"] = "2026-05-17T11:30:00.250+02:00"
-    find(manifests, "Service")["metadata"]["creationTimestamp"] = dt.datetime(  # noqa: DTZ001
-        2026, 5, 17, 9
-    )
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("2026-05-17T11:30:00.250+02:00", "2026-05-17T09:30:00.250000Z"),
+        (dt.datetime(2026, 5, 17, 9), "2026-05-17T09:00:00Z"),  # noqa: DTZ001
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_times_are_read_and_written_in_utc(time: object, expected: str) -> None:
+    """A timestamp of JSON, and one of YAML without an offset, are written as RFC 3339."""
+    place = Place("Pod nb")
+    metadata = read_model(client.V1ObjectMeta, {"creationTimestamp": time}, place)
 
-    objects = LabObjects.from_manifests(manifests, NAMES)
+    assert {"creationTimestamp": expected} == to_json(metadata, place)
 
-    pvc_time = dt.datetime(2026, 5, 17, 9, 30, tzinfo=dt.timezone.utc)
-    assert pvc_time == objects.pvcs[0].metadata.creation_timestamp
-    written = objects.to_manifests()
-    assert [
-        "2026-05-17T09:30:00.250000Z",
-        "2026-05-17T09:00:00Z",
-        "2026-05-17T09:30:00Z",
-    ] == [
-        find(written, kind)["metadata"]["creationTimestamp"]
-        for kind in ("Pod", "Service", "PersistentVolumeClaim")
-    ]
+
+BEFORE_ALL_TIME = "0001-01-01T00:00:00+02:00"
+TIMES = {
+    "yesterday": "must be a timestamp (RFC 3339)",
+    "2026-13-45T00:00:00Z": "must be a timestamp (RFC 3339)",
+    dt.date(2026, 5, 17): "must be a timestamp (RFC 3339), not a date",
+    BEFORE_ALL_TIME: "is out of range",
+    "9999-12-31T23:59:59-02:00": "is out of range",
+    dt.datetime.fromisoformat(BEFORE_ALL_TIME): "is out of range",
+}
+
+
+@pytest.mark.parametrize(("time", "reason"), TIMES.items())
+def test_a_time_that_cannot_be_read_or_written_is_refused(time: object, reason: str) -> None:
+    """One with an offset can be before the first year of UTC, or after the last."""
+    place = Place("Pod nb")
+    with pytest.raises(ManifestError) as caught:
+        to_json(read_model(client.V1ObjectMeta, {"creationTimestamp": time}, place), place)
+
+    assert f"Pod nb: creationTimestamp {reason}" == str(caught.value)
 
 
 @pytest.mark.parametrize(("kind", "field"), [("Secret", "data"), ("ConfigMap", "binaryData")])
@@ -420,23 +435,134 @@ def test_scalars_of_a_yaml_library_become_plain() -> None:
     assert [str, int, int, str, str] == [type(value) for value in values]
 
 
-def test_what_only_a_server_writes_is_taken_too() -> None:
-    """A manifest that was read from a server, with status and managed fields, fits as well."""
+SET_BY_SERVER = {
+    "metadata/creationTimestamp": "2026-05-17T09:30:00Z",
+    "metadata/deletionGracePeriodSeconds": 1,
+    "metadata/deletionTimestamp": "2026-05-17T09:30:00Z",
+    "metadata/generation": 1,
+    "metadata/managedFields": [{"manager": "x"}],
+    "metadata/resourceVersion": "12",
+    "metadata/selfLink": "/api/v1/pods/nb",
+    "metadata/uid": "0f8fad5b",
+    "status": {"phase": "Pending"},
+}
+
+
+@pytest.mark.parametrize(("path", "value"), SET_BY_SERVER.items())
+def test_what_only_a_server_sets_is_refused(path: str, value: object) -> None:
+    """A manifest that was exported from a server would be answered by a status of 500."""
     manifests = lab()
-    pod = find(manifests, "Pod")
-    pod["metadata"] |= {
-        "uid": "0f8fad5b",
-        "resourceVersion": "12",
-        "managedFields": [
-            {"manager": "x", "fieldsV1": {"f:spec": {"k:{}": [None, 1, 0.5, True]}}}
-        ],
-    }
-    pod["status"] = {"phase": "Running", "hostIP": "10.0.0.1", "startTime": "2026-05-17T09:30:00Z"}
+    put(find(manifests, "Pod"), path, value)
 
-    written = find(LabObjects.from_manifests(manifests, NAMES).to_manifests(), "Pod")
+    error = error_of(manifests)
 
-    assert pod["status"] == written["status"]
-    assert pod["metadata"]["managedFields"] == written["metadata"]["managedFields"]
+    assert ("Pod nb", path.replace("/", ".")) == (error.manifest, error.path)
+    assert "is set by the server only: leave it out" == error.reason
+
+
+@pytest.mark.parametrize("path", SET_BY_SERVER)
+@pytest.mark.parametrize("value", [None, "", {}, [], 0, {"loadBalancer": {}}], ids=repr)
+def test_what_only_a_server_sets_may_be_empty(path: str, value: object) -> None:
+    """``kubectl create --dry-run`` writes such fields; they count as absent for every kind."""
+    manifests = lab()
+    for manifest in manifests:
+        put(manifest, path, value)
+
+    objects = LabObjects.from_manifests(manifests, NAMES)
+
+    assert LabObjects.from_manifests(lab(), NAMES) == objects
+
+
+def test_blank_documents_are_skipped() -> None:
+    """A line of three dashes at the end of a file makes one, and so does a comment alone."""
+    text = f"---\n# The lab of ada.\n---\n{LAB}---\n"
+
+    objects = LabObjects.from_manifests(yaml.safe_load_all(text), NAMES)
+
+    assert LabObjects.from_manifests(lab(), NAMES) == objects
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda items: [{"apiVersion": "v1", "kind": "List", "items": items}],
+        lambda items: [{"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [
+            {"apiVersion": "v1", "kind": "List", "items": items}]}],
+        lambda items: [*items, {"apiVersion": "v1", "kind": "List", "items": None}],
+        lambda items: [*items[1:], {"apiVersion": "v1", "kind": "PodList", "items": items[:1]}],
+        lambda items: [*items[1:], {"apiVersion": "v1", "kind": "PodList", "items": [
+            {key: items[0][key] for key in items[0] if key not in ("apiVersion", "kind")}]}],
+    ],
+    ids=["list", "nested", "empty", "of-one-kind", "of-one-kind-as-a-server-sends-it"],
+)  # fmt: skip
+def test_a_list_counts_as_its_items(wrap: Callable[[list[Any]], list[Any]]) -> None:
+    """``kubectl get -o yaml`` writes a List, and an API server a PodList."""
+    objects = LabObjects.from_manifests(wrap(lab()), NAMES)
+
+    assert LabObjects.from_manifests(lab(), NAMES) == objects
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        ({}, "manifest 1 (List): items must be a list, not a mapping"),
+        ([None], "manifest 1 (List): items[0] must be a mapping, not null"),
+        ([{"kind": "Pod"}], "manifest 1, item 1 (Pod): apiVersion is required"),
+        ([{}, {}], "manifest 1, item 1: apiVersion is required"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_named_with_the_item(items: object, text: str) -> None:
+    """Its items are counted from 1, as manifests are."""
+    assert text == str(error_of([{"apiVersion": "v1", "kind": "List", "items": items}]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("ConfigMap", "data"),
+        ("ConfigMap", "binaryData"),
+        ("Secret", "data"),
+        ("Secret", "stringData"),
+    ],
+)
+def test_null_in_data_is_an_empty_text(kind: str, field: str) -> None:
+    """``FOO:`` in YAML is what the server takes it for."""
+    manifests = lab()
+    find(manifests, kind)[field] = yaml.safe_load("FOO:")
+
+    written = LabObjects.from_manifests(manifests, NAMES).to_manifests()
+
+    assert {"FOO": ""} == find(written, kind, {"Secret": "token"}.get(kind, "nss"))[field]
+
+
+def test_an_integer_is_a_key_of_a_map_of_strings() -> None:
+    """As for kubectl, which makes JSON of YAML; two that become the same key are refused."""
+    manifests = lab()
+    find(manifests, "ConfigMap", "env")["data"] = {8080: "http", 0: "", -1: "x"}
+
+    objects = LabObjects.from_manifests(manifests, NAMES)
+
+    assert {"8080": "http", "0": "", "-1": "x"} == objects.env_config_map.data
+    find(manifests, "ConfigMap", "env")["data"] = {8080: "http", "8080": "x"}
+    assert "ConfigMap env: data.8080 is defined more than once" == str(error_of(manifests))
+
+
+def test_what_ruamel_reads_is_read_alike() -> None:
+    """Its round-trip classes of mappings, lists and scalars do not get into the models."""
+    text = LAB.replace("readOnly: false", "readOnly: &no false").replace(
+        "containerPort: 8888", "containerPort: &port 8888"
+    )
+    documents = list(ruamel.yaml.YAML().load_all(text))
+    pod = documents[0]["spec"]["containers"][0]
+    assert "ScalarBoolean" == type(pod["volumeMounts"][0]["readOnly"]).__name__
+
+    objects = LabObjects.from_manifests(documents, NAMES)
+
+    assert LabObjects.from_manifests(lab(), NAMES) == objects
+    assert objects.pod.spec.containers[0].volume_mounts[0].read_only is False
+    assert objects == pickle.loads(pickle.dumps(objects))
+    pod["resources"]["limits"]["cpu"] = pod["volumeMounts"][0]["readOnly"]
+    assert str(error_of(documents)).endswith("(a string or a number), not a boolean")
 
 
 # What is written ---------------------------------------------------------------------------------
@@ -485,9 +611,7 @@ def test_nothing_of_a_manifest_gets_lost() -> None:
     put(pod, "spec/volumes/2/emptyDir/sizeLimit", "1073741824")
     put(find(expected, "ResourceQuota"), "spec/hard/limits.cpu", "4")
     put(find(expected, "ResourceQuota"), "spec/hard/pods", "3")
-    pvc = find(expected, "PersistentVolumeClaim")
-    put(pvc, "spec/resources/requests/storage", "5368709120")
-    put(pvc, "metadata/creationTimestamp", "2026-05-17T09:30:00Z")
+    put(find(expected, "PersistentVolumeClaim"), "spec/resources/requests/storage", "5368709120")
 
     written = LabObjects.from_manifests(lab(), NAMES).to_manifests()
 
@@ -526,20 +650,20 @@ def test_a_lab_survives_pickling_and_copying() -> None:
 @pytest.mark.parametrize(
     ("manifests", "said"),
     [
-        (None, "manifests is null"),
-        (7, "manifests is an integer"),
-        ("kind: Pod", "manifests is a string"),
-        (b"kind: Pod", "manifests is binary data"),
-        ({"kind": "Pod"}, "manifests is a mapping"),
-        ([None], "manifest 1 is null"),
-        ([["kind", "Pod"]], "manifest 1 is a list"),
-        (["kind: Pod"], "manifest 1 is a string"),
-        ([client.V1Pod()], "manifest 1 is an object of the class V1Pod"),
+        (None, "manifests must be an iterable of mappings, not null"),
+        (7, "manifests must be an iterable of mappings, not an integer"),
+        ("kind: Pod", "manifests must be an iterable of mappings, not a string"),
+        (b"kind: Pod", "manifests must be an iterable of mappings, not binary data"),
+        ({"kind": "Pod"}, "manifests must be an iterable of mappings, not a mapping"),
+        ([None, 7], "manifest 2 must be a mapping, not an integer"),
+        ([["kind", "Pod"]], "manifest 1 must be a mapping, not a list"),
+        (["kind: Pod"], "manifest 1 must be a mapping, not a string"),
+        ([client.V1Pod()], "manifest 1 must be a mapping, not an object of the class V1Pod"),
     ],
 )
-def test_what_is_no_iterable_of_mappings_is_a_type_error(manifests: Any, said: str) -> None:
-    """The error tells what it is, and which one."""
-    with pytest.raises(TypeError, match=rf"^{said}, not "):
+def test_what_is_not_an_iterable_of_mappings_is_a_type_error(manifests: Any, said: str) -> None:
+    """The error says what it is, and which one."""
+    with pytest.raises(TypeError, match=rf"^{said}$"):
         LabObjects.from_manifests(manifests, NAMES)
 
 
@@ -562,112 +686,93 @@ def test_an_error_in_the_iterable_is_passed_on() -> None:
 
 WRONG = [
     # Which kind, where, what is put there, and the text of the error.
-    ("Pod", "apiVersion", None, 'Pod "nb": apiVersion is required'),
-    ("Pod", "apiVersion", 1, 'Pod "nb": apiVersion takes a string, not an integer'),
-    ("Pod", "apiVersion", "apps/v1", 'Pod "nb": apiVersion is not v1, that of a Pod'),
+    ("Pod", "apiVersion", None, "Pod nb: apiVersion is required"),
+    ("Pod", "apiVersion", 1, "Pod nb: apiVersion must be a string, not an integer"),
+    ("Pod", "apiVersion", "apps/v1", "Pod nb: apiVersion must be v1 for a Pod"),
     (
         "NetworkPolicy",
         "apiVersion",
         "v1",
-        'NetworkPolicy "policy": apiVersion is not networking.k8s.io/v1, that of a NetworkPolicy',
+        "NetworkPolicy policy: apiVersion must be networking.k8s.io/v1 for a NetworkPolicy",
     ),
     ("Pod", "kind", None, "manifest 1: kind is required"),
-    ("Pod", "kind", ["Pod"], "manifest 1: kind takes a string, not a list"),
-    ("Pod", "kind", "", "manifest 1: kind is none of a lab's"),
-    ("Pod", "kind", "pod", 'pod "nb": kind is none of a lab\'s'),
-    ("Pod", "kind", "Deployment", 'Deployment "nb": kind is none of a lab\'s'),
-    ("Pod", "kind", "List", 'List "nb": kind is none of a lab\'s'),
-    ("Service", "kind", "ServiceAccount", 'ServiceAccount "nb": kind is none of a lab\'s'),
-    ("Pod", "kind", "a\nb", "manifest 1: kind is none of a lab's"),
+    ("Pod", "kind", ["Pod"], "manifest 1: kind must be a string, not a list"),
+    ("Pod", "kind", "", "manifest 1: kind must be one of: Namespace, ConfigMap, Secret"),
+    ("Pod", "kind", "pod", "pod nb: kind must be one of: Namespace"),
+    ("Pod", "kind", "Deployment", "Deployment nb: kind must be one of: Namespace"),
+    ("Service", "kind", "ServiceAccount", "ServiceAccount nb: kind must be one of: Namespace"),
+    ("Pod", "kind", "a\nb", "manifest 1: kind must be one of: Namespace, ConfigMap, Secret"),
     ("Pod", "metadata", None, "manifest 1 (Pod): metadata.name is required"),
     ("Pod", "metadata", {}, "manifest 1 (Pod): metadata.name is required"),
-    ("Pod", "metadata", "nb", "manifest 1 (Pod): metadata takes a mapping, not a string"),
+    ("Pod", "metadata", "nb", "manifest 1 (Pod): metadata must be a mapping, not a string"),
     ("Pod", "metadata/name", None, "manifest 1 (Pod): metadata.name is required"),
     ("Pod", "metadata/name", "", "manifest 1 (Pod): metadata.name is required"),
     (
         "Pod",
         "metadata/name",
         7,
-        "manifest 1 (Pod): metadata.name takes a string, not an integer (in YAML: quote it)",
+        "manifest 1 (Pod): metadata.name must be a string, not an integer (in YAML: quote it)",
     ),
-    ("Secret", "metadata/name", "a_b", 'Secret "a_b": metadata.name is not a DNS subdomain name'),
-    ("Secret", "metadata/name", "a\n", 'Secret "a\\n": metadata.name is not a DNS subdomain name'),
+    ("Secret", "metadata/name", "a_b", "Secret a_b: metadata.name must be a DNS subdomain name"),
+    ("Secret", "metadata/name", "a\n", "Secret a\\n: metadata.name must be a DNS subdomain name"),
     (
         "Secret",
         "metadata/name",
         "a" * 254,
-        "manifest 3 (Secret): metadata.name is not a DNS subdomain name",
+        "manifest 3 (Secret): metadata.name must be a DNS subdomain name",
     ),
-    ("Service", "metadata/name", "a.b", 'Service "a.b": metadata.name is not a DNS label'),
-    ("Namespace", "metadata/name", "a.b", 'Namespace "a.b": metadata.name is not a DNS label'),
+    ("Service", "metadata/name", "a.b", "Service a.b: metadata.name must be a DNS label"),
+    ("Namespace", "metadata/name", "a.b", "Namespace a.b: metadata.name must be a DNS label"),
     ("Pod", "metadata/generateName", "nb-", None),
-    ("Pod", "metadata/namespace", "lab-eve", 'Pod "nb": metadata.namespace is not "lab-ada"'),
+    ("Pod", "metadata/namespace", "lab-eve", 'Pod nb: metadata.namespace must be "lab-ada"'),
     (
         "Namespace",
         "metadata/namespace",
         "lab-ada",
-        'Namespace "lab-ada": metadata.namespace does not belong there: a Namespace is in none',
+        "Namespace lab-ada: metadata.namespace must be left out: a Namespace is in no namespace",
     ),
     (
         "Pod",
         "metadata/labels/version",
         2,
-        'Pod "nb": metadata.labels.version takes a string, not an integer (in YAML: quote it)',
+        "Pod nb: metadata.labels.version must be a string, not an integer (in YAML: quote it)",
     ),
     (
         "Pod",
         "metadata/annotations",
         {"example.com/when": dt.date(2026, 5, 17)},
         (
-            'Pod "nb": metadata.annotations["example.com/when"] takes a string, not a date '
+            'Pod nb: metadata.annotations["example.com/when"] must be a string, not a date '
             "(in YAML: quote it)"
         ),
     ),
     (
         "Pod",
         "metadata/labels",
-        {1: "x"},
-        'Pod "nb": metadata.labels has a key that is an integer, not a string',
+        {True: "x"},
+        "Pod nb: metadata.labels has a key that is a boolean, not a string (in YAML: quote it)",
     ),
-    ("Pod", "metadata/labels/x", None, 'Pod "nb": metadata.labels.x takes a string, not null'),
-    ("Pod", "metadata/labels", [], 'Pod "nb": metadata.labels takes a mapping, not a list'),
-    (
-        "Pod",
-        "metadata/creationTimestamp",
-        "yesterday",
-        'Pod "nb": metadata.creationTimestamp takes a timestamp (RFC 3339)',
-    ),
-    (
-        "Pod",
-        "metadata/creationTimestamp",
-        "2026-13-45T00:00:00Z",
-        'Pod "nb": metadata.creationTimestamp takes a timestamp (RFC 3339)',
-    ),
-    (
-        "Pod",
-        "metadata/creationTimestamp",
-        dt.date(2026, 5, 17),
-        'Pod "nb": metadata.creationTimestamp takes a timestamp (RFC 3339), not a date',
-    ),
-    ("Pod", "spec", "x", 'Pod "nb": spec takes a mapping, not a string'),
-    ("Pod", "spec", {}, 'Pod "nb": spec.containers is required'),
-    ("Pod", "spec/containers", None, 'Pod "nb": spec.containers is required'),
-    ("Pod", "spec/containers", {}, 'Pod "nb": spec.containers takes a list, not a mapping'),
-    ("Pod", "spec/containers", "x", 'Pod "nb": spec.containers takes a list, not a string'),
-    ("Pod", "spec/containers", [None], 'Pod "nb": spec.containers[0] takes a mapping, not null'),
-    ("Pod", "spec/containers", [{}], 'Pod "nb": spec.containers[0].name is required'),
+    ("Pod", "metadata/labels/x", None, "Pod nb: metadata.labels.x must be a string, not null"),
+    ("Pod", "metadata/labels", [], "Pod nb: metadata.labels must be a mapping, not a list"),
+    ("Pod", "spec", "x", "Pod nb: spec must be a mapping, not a string"),
+    ("Pod", "spec", {}, "Pod nb: spec.containers is required"),
+    ("Pod", "spec/containers", None, "Pod nb: spec.containers is required"),
+    ("Pod", "spec/containers", {}, "Pod nb: spec.containers must be a list, not a mapping"),
+    ("Pod", "spec/containers", "x", "Pod nb: spec.containers must be a list, not a string"),
+    ("Pod", "spec/containers", [None], "Pod nb: spec.containers[0] must be a mapping, not null"),
+    ("Pod", "spec/containers", [{}], "Pod nb: spec.containers[0].name is required"),
     (
         "Pod",
         "spec/containers/0/image",
         True,
-        'Pod "nb": spec.containers[0].image takes a string, not a boolean (in YAML: quote it)',
+        "Pod nb: spec.containers[0].image must be a string, not a boolean (in YAML: quote it)",
     ),
     (
         "Pod",
         "spec/containers/0/imagee",
         "x",
         (
-            'Pod "nb": spec.containers[0].imagee is not a field that the installed client knows '
+            "Pod nb: spec.containers[0].imagee is not a field known to the installed client "
             "(is it image?)"
         ),
     ),
@@ -676,7 +781,7 @@ WRONG = [
         "spec/restart_policy",
         "Never",
         (
-            'Pod "nb": spec.restart_policy is not a field that the installed client knows '
+            "Pod nb: spec.restart_policy is not a field known to the installed client "
             "(is it restartPolicy?)"
         ),
     ),
@@ -684,51 +789,51 @@ WRONG = [
         "Pod",
         "zzzzzzz",
         None,
-        'Pod "nb": zzzzzzz is not a field that the installed client knows',
+        "Pod nb: zzzzzzz is not a field known to the installed client",
     ),
-    ("Pod", "spec/volumes/0/name", None, 'Pod "nb": spec.volumes[0].name is required'),
+    ("Pod", "spec/volumes/0/name", None, "Pod nb: spec.volumes[0].name is required"),
     (
         "Pod",
         "spec/containers/0/args",
         ["x", 1],
-        'Pod "nb": spec.containers[0].args[1] takes a string, not an integer (in YAML: quote it)',
+        "Pod nb: spec.containers[0].args[1] must be a string, not an integer (in YAML: quote it)",
     ),
     (
         "Pod",
         "spec/containers/0/ports/0/containerPort",
         "8888",
-        'Pod "nb": spec.containers[0].ports[0].containerPort takes an integer, not a string',
+        "Pod nb: spec.containers[0].ports[0].containerPort must be an integer, not a string",
     ),
     (
         "Pod",
         "spec/containers/0/ports/0/containerPort",
         8888.0,
-        'Pod "nb": spec.containers[0].ports[0].containerPort takes an integer, not a number',
+        "Pod nb: spec.containers[0].ports[0].containerPort must be an integer, not a number",
     ),
     (
         "Pod",
         "spec/containers/0/ports/0/containerPort",
         True,
-        'Pod "nb": spec.containers[0].ports[0].containerPort takes an integer, not a boolean',
+        "Pod nb: spec.containers[0].ports[0].containerPort must be an integer, not a boolean",
     ),
     (
         "Pod",
         "spec/containers/0/ports/0/containerPort",
         2**64,
-        'Pod "nb": spec.containers[0].ports[0].containerPort is out of range',
+        "Pod nb: spec.containers[0].ports[0].containerPort is out of range",
     ),
     (
         "Pod",
         "spec/containers/0/volumeMounts/0/readOnly",
         "false",
-        'Pod "nb": spec.containers[0].volumeMounts[0].readOnly takes a boolean, not a string',
+        "Pod nb: spec.containers[0].volumeMounts[0].readOnly must be a boolean, not a string",
     ),
     (
         "Pod",
         "spec/containers/0/resources/limits/cpu",
         True,
         (
-            'Pod "nb": spec.containers[0].resources.limits.cpu takes a quantity '
+            "Pod nb: spec.containers[0].resources.limits.cpu must be a quantity "
             "(a string or a number), not a boolean"
         ),
     ),
@@ -737,7 +842,7 @@ WRONG = [
         "spec/containers/0/resources/limits/cpu",
         {"cores": 4},
         (
-            'Pod "nb": spec.containers[0].resources.limits.cpu takes a quantity '
+            "Pod nb: spec.containers[0].resources.limits.cpu must be a quantity "
             "(a string or a number), not a mapping"
         ),
     ),
@@ -745,65 +850,64 @@ WRONG = [
         "Pod",
         "spec/containers/0/resources/limits/nvidia.com~gpu",
         float("nan"),
-        'Pod "nb": spec.containers[0].resources.limits["nvidia.com~gpu"] is not finite',
+        'Pod nb: spec.containers[0].resources.limits["nvidia.com~gpu"] must be finite',
     ),
     (
         "Pod",
         "spec/containers/0/resources/limits/cpu",
         2**64,
-        'Pod "nb": spec.containers[0].resources.limits.cpu is out of range',
+        "Pod nb: spec.containers[0].resources.limits.cpu is out of range",
     ),
     (
         "Pod",
         "spec/containers/0/image",
         object(),
-        'Pod "nb": spec.containers[0].image takes a string, not an object of the class object',
+        "Pod nb: spec.containers[0].image must be a string, not an object of the class object",
     ),
     (
         "Pod",
         "spec/containers/0/image",
         "\ud800",
-        'Pod "nb": spec.containers[0].image holds a character that is not in Unicode',
+        "Pod nb: spec.containers[0].image must not contain half of a surrogate pair",
     ),
     (
         "Service",
         "spec/ports/0/targetPort",
         True,
-        'Service "nb": spec.ports[0].targetPort takes an integer or a string, not a boolean',
+        "Service nb: spec.ports[0].targetPort must be an integer or a string, not a boolean",
     ),
     (
         "Service",
         "spec/ports/0/targetPort",
         80.5,
-        'Service "nb": spec.ports[0].targetPort takes an integer or a string, not a number',
+        "Service nb: spec.ports[0].targetPort must be an integer or a string, not a number",
     ),
-    ("ConfigMap", "data/port", 80, "data.port takes a string, not an integer (in YAML: quote it)"),
-    ("ConfigMap", "data/blob", b"x", "data.blob takes a string, not binary data"),
-    ("ConfigMap", "binaryData/group", "ada!", "binaryData.group takes base64 text"),
-    ("Secret", "data", WORD, 'Secret "token": data takes a mapping, not a string'),
-    ("Secret", "data", [WORD], 'Secret "token": data takes a mapping, not a list'),
-    ("Secret", "data/word", WORD + "!", 'Secret "token": data.word takes base64 text'),
-    ("Secret", "data/word", "YQ", 'Secret "token": data.word takes base64 text'),
-    ("Secret", "data/word", "YWI==", 'Secret "token": data.word takes base64 text'),
-    ("Secret", "data/word", 7, 'Secret "token": data.word takes base64 text, not an integer'),
-    ("Secret", "data/word", {"x": WORD}, "data.word takes base64 text, not a mapping"),
-    ("Secret", "stringData/word", b"x", "stringData.word takes a string, not binary data"),
-    ("Secret", "stringData", WORD, 'Secret "token": stringData takes a mapping, not a string'),
-    ("Secret", "password", WORD, 'Secret "token": password is not a field'),
     (
-        "Pod",
-        "metadata/managedFields",
-        [{"fieldsV1": {"f": {1, 2}}}],
-        "metadata.managedFields[0].fieldsV1.f takes any JSON, not an object of the class set",
+        "ConfigMap",
+        "data/port",
+        80,
+        "data.port must be a string, not an integer (in YAML: quote it)",
     ),
+    ("ConfigMap", "data/blob", b"x", "data.blob must be a string, not binary data"),
+    ("ConfigMap", "binaryData/group", "ada!", "binaryData.group must be base64 text"),
+    ("Secret", "data", WORD, "Secret token: data must be a mapping, not a string"),
+    ("Secret", "data", [WORD], "Secret token: data must be a mapping, not a list"),
+    ("Secret", "data/word", WORD + "!", "Secret token: data.word must be base64 text"),
+    ("Secret", "data/word", "YQ", "Secret token: data.word must be base64 text"),
+    ("Secret", "data/word", "YWI==", "Secret token: data.word must be base64 text"),
+    ("Secret", "data/word", 7, "Secret token: data.word must be base64 text, not an integer"),
+    ("Secret", "data/word", {"x": WORD}, "data.word must be base64 text, not a mapping"),
+    ("Secret", "stringData/word", b"x", "stringData.word must be a string, not binary data"),
+    ("Secret", "stringData", WORD, "Secret token: stringData must be a mapping, not a string"),
+    ("Secret", "password", WORD, "Secret token: password is not a field"),
     (
         "ResourceQuota",
         "metadata/name",
         "other",
-        'ResourceQuota "other": metadata.name is not "quo',
+        'ResourceQuota other: metadata.name must be "quo',
     ),
-    ("Pod", "metadata/name", "other", 'Pod "other": metadata.name is not "nb"'),
-    ("Namespace", "metadata/name", "other", 'Namespace "other": metadata.name is not "lab-ada"'),
+    ("Pod", "metadata/name", "other", 'Pod other: metadata.name must be "nb"'),
+    ("Namespace", "metadata/name", "other", 'Namespace other: metadata.name must be "lab-ada"'),
 ]
 
 
@@ -832,7 +936,7 @@ def test_the_same_object_twice_does_not_fit(kind: str) -> None:
 
     error = error_of([*manifests, twin])
 
-    assert f'{kind} "{twin["metadata"]["name"]}": is there twice' == str(error)
+    assert f"{kind} {twin['metadata']['name']} is defined more than once" == str(error)
 
 
 @pytest.mark.parametrize("kind", ["NetworkPolicy", "Service"])
@@ -844,7 +948,7 @@ def test_a_second_policy_or_service_does_not_fit(kind: str) -> None:
 
     error = error_of([*manifests, second])
 
-    assert f'{kind} "second": is a second {kind}, and a lab has one at most' == str(error)
+    assert f"{kind} second is a second {kind}; a lab has at most one" == str(error)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("ConfigMap", "env"), ("Pod", "nb")])
@@ -853,22 +957,54 @@ def test_an_object_that_a_lab_has_to_have_is_missed_by_name(kind: str, name: str
     manifests = lab()
     manifests.remove(find(manifests, kind, name))
 
-    assert f'{kind} "{name}": is not among the manifests' == str(error_of(manifests))
+    assert f"{kind} {name} is not among the manifests" == str(error_of(manifests))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("ConfigMap", "env"), ("Pod", "nb")])
+def test_a_misspelled_name_gets_a_hint(kind: str, name: str) -> None:
+    """It names the object of that kind whose name is nearest; a pod of another name is refused."""
+    manifests = lab()
+    find(manifests, kind, name)["metadata"]["name"] = f"{name}s"
+
+    error = str(error_of(manifests))
+
+    expected = {
+        "ConfigMap": "ConfigMap env is not among the manifests (is it envs?)",
+        "Pod": 'Pod nbs: metadata.name must be "nb"',
+    }
+    assert expected[kind] == error
 
 
 def test_no_manifests_at_all_do_not_fit() -> None:
     """An empty iterable lacks what a lab has to have."""
-    assert 'ConfigMap "env": is not among the manifests' == str(error_of([]))
+    assert "ConfigMap env is not among the manifests" == str(error_of([]))
 
 
 def test_yaml_that_contains_itself_is_refused() -> None:
     """An alias to what it stands in ends in an error and not in a recursion."""
-    manifests = lab()
     fields: dict[str, Any] = {}
     fields["f:self"] = fields
-    find(manifests, "Pod")["metadata"]["managedFields"] = [{"fieldsV1": fields}]
+    container: dict[str, Any] = {"name": "notebook"}
+    container["env"] = [container]
+    manifests = lab()
+    put(find(manifests, "Pod"), "spec/containers/0", container)
+    items: dict[str, Any] = {"apiVersion": "v1", "kind": "List"}
+    items["items"] = [items]
 
-    assert 'Pod "nb": is nested too deeply' == str(error_of(manifests))
+    with pytest.raises(ManifestError, match=r"^Pod nb is nested too deeply$"):
+        read_model(client.V1ManagedFieldsEntry, {"fieldsV1": fields}, Place("Pod nb"))
+    assert "Pod nb: spec.containers[0].env[0].env" == str(error_of(manifests)).split(" is not")[0]
+    assert "is nested too deeply" == error_of([items]).reason
+
+
+def test_a_value_that_json_has_no_type_for_is_refused() -> None:
+    """Where any JSON may stand, a set may not."""
+    fields = {"fieldsV1": {"f": {1, 2}}}
+
+    with pytest.raises(
+        ManifestError, match=r"^Pod nb: fieldsV1\.f must be a JSON value, not an object of the"
+    ):
+        read_model(client.V1ManagedFieldsEntry, fields, Place("Pod nb"))
 
 
 def test_an_error_survives_pickling_with_its_attributes() -> None:
@@ -879,7 +1015,7 @@ def test_an_error_survives_pickling_with_its_attributes() -> None:
 
     again = pickle.loads(pickle.dumps(error))
 
-    assert ('Pod "nb"', "spec.containers", "is required") == (
+    assert ("Pod nb", "spec.containers", "is required") == (
         again.manifest,
         again.path,
         again.reason,
@@ -899,7 +1035,7 @@ def test_a_check_of_a_newer_client_names_the_object_and_shows_no_value(
 
     error = error_of([find(lab(), "ConfigMap", "env")])
 
-    assert 'ConfigMap "env": metadata is refused by the installed client' == str(error)
+    assert "ConfigMap env: metadata is not accepted by the installed client" == str(error)
     assert (None, None) == (error.__cause__, error.__context__)
 
 
@@ -1006,16 +1142,16 @@ def test_models_made_by_hand_are_written_complete() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"namespace": None}, "namespace is null, not a V1Namespace"),
-        ({"pod": None}, "pod is null, not a V1Pod"),
-        ({"env_config_map": None}, "env_config_map is null, not a V1ConfigMap"),
+        ({"namespace": None}, "namespace must be a V1Namespace, not null"),
+        ({"pod": None}, "pod must be a V1Pod, not null"),
+        ({"env_config_map": None}, "env_config_map must be a V1ConfigMap, not null"),
         (
             {"quota": client.V1Pod()},
-            "quota is an object of the class V1Pod, not a V1ResourceQuota",
+            "quota must be a V1ResourceQuota, not an object of the class V1Pod",
         ),
-        ({"pod": {"kind": "Pod"}}, "pod is a mapping, not a V1Pod"),
-        ({"secrets": [client.V1ConfigMap()]}, "not a V1Secret"),
-        ({"pvcs": ["home"]}, r"pvcs\[0\] is a string, not a V1PersistentVolumeClaim"),
+        ({"pod": {"kind": "Pod"}}, "pod must be a V1Pod, not a mapping"),
+        ({"secrets": [client.V1ConfigMap()]}, "must be a V1Secret"),
+        ({"pvcs": ["home"]}, r"pvcs\[0\] must be a V1PersistentVolumeClaim, not a string"),
     ],
 )
 def test_an_object_of_another_class_is_a_type_error(changes: Any, text: str) -> None:
@@ -1036,15 +1172,15 @@ def secret(name: str | None, **more: Any) -> client.V1Secret:
         ({"secrets": [client.V1Secret()]}, "secrets[0]: metadata.name is required"),
         ({"secrets": [secret("a"), secret(None)]}, "secrets[1]: metadata.name is required"),
         ({"secrets": [secret("")]}, "secrets[0]: metadata.name is required"),
-        ({"secrets": [secret("A")]}, 'Secret "A": metadata.name is not a DNS subdomain name'),
+        ({"secrets": [secret("A")]}, "Secret A: metadata.name must be a DNS subdomain name"),
         (
             {"secrets": [secret("a", namespace="lab-eve")]},
-            'Secret "a": metadata.namespace is not "lab-ada"',
+            'Secret a: metadata.namespace must be "lab-ada"',
         ),
-        ({"secrets": [secret("a"), secret("a")]}, 'Secret "a": is there twice'),
+        ({"secrets": [secret("a"), secret("a")]}, "Secret a is defined more than once"),
         (
             {"config_maps": [client.V1ConfigMap(metadata=client.V1ObjectMeta(name="env"))]},
-            'ConfigMap "env": is there twice',
+            "ConfigMap env is defined more than once",
         ),
         (
             {
@@ -1053,17 +1189,17 @@ def secret(name: str | None, **more: Any) -> client.V1Secret:
                 )
             },
             (
-                'Namespace "lab-ada": metadata.namespace does not belong there: '
-                "a Namespace is in none"
+                "Namespace lab-ada: metadata.namespace must be left out: "
+                "a Namespace is in no namespace"
             ),
         ),
         (
             {"secrets": [client.V1Secret(kind="ConfigMap", metadata=secret("a").metadata)]},
-            "secrets[0]: kind is not Secret",
+            "Secret a: kind must be Secret",
         ),
         (
             {"secrets": [client.V1Secret(api_version="v2", metadata=secret("a").metadata)]},
-            "secrets[0]: apiVersion is not v1",
+            "Secret a: apiVersion must be v1",
         ),
     ],
 )
@@ -1085,7 +1221,7 @@ def test_bytes_in_a_secret_made_by_hand_are_refused_without_showing_them() -> No
     with pytest.raises(ManifestError) as caught:
         objects.to_manifests()
 
-    assert "secrets[0]: data.word takes base64 text, not binary data" == str(caught.value)
+    assert "Secret token: data.word must be base64 text, not binary data" == str(caught.value)
 
 
 def unchecked_secret(metadata: object) -> Any:
@@ -1105,14 +1241,17 @@ def test_a_mapping_in_the_place_of_a_model_is_written_as_it_stands() -> None:
 @pytest.mark.parametrize(
     ("metadata", "text"),
     [
-        ("token", "secrets[0]: metadata takes a mapping, not a string"),
+        ("token", "secrets[0]: metadata must be a mapping, not a string"),
         (
             {"name": 7},
-            "secrets[0]: metadata.name takes a string, not an integer (in YAML: quote it)",
+            "secrets[0]: metadata.name must be a string, not an integer (in YAML: quote it)",
         ),
         (
-            {"name": "token", "labels": {7: "x"}},
-            "secrets[0]: metadata.labels has a key that is an integer, not a string",
+            {"name": "token", "labels": {7.5: "x"}},
+            (
+                "Secret token: metadata.labels has a key that is a number, not a string "
+                "(in YAML: quote it)"
+            ),
         ),
     ],
 )
@@ -1124,24 +1263,25 @@ def test_metadata_of_the_wrong_type_is_named(metadata: object, text: str) -> Non
     assert text == str(caught.value)
 
 
-def test_a_time_without_an_offset_is_in_utc() -> None:
-    """A datetime made by hand is written as it would be read."""
+def test_what_only_a_server_sets_is_refused_in_a_model_too() -> None:
+    """Objects that were read from a server are not sent to create others."""
     objects = hand_made()
-    objects.pod.metadata.creation_timestamp = dt.datetime(2026, 5, 17)  # noqa: DTZ001
+    objects.pod.metadata.resource_version = "12"
 
-    pod = objects.to_manifests()[-1]
+    with pytest.raises(ManifestError) as caught:
+        objects.to_manifests()
 
-    assert "2026-05-17T00:00:00Z" == pod["metadata"]["creationTimestamp"]
+    assert ("Pod nb", "metadata.resourceVersion") == (caught.value.manifest, caught.value.path)
 
 
 def test_what_json_cannot_hold_is_named() -> None:
-    """An object in an untyped field is an error that tells the path."""
+    """An object in an untyped field is an error that shows the path."""
     objects = hand_made()
     entry = client.V1ManagedFieldsEntry(manager="x", fields_v1={"f:x": object()})
     objects.pod.metadata.managed_fields = [entry]
 
     with pytest.raises(
-        ManifestError, match=r'metadata.managedFields\[0\].fieldsV1\["f:x"\] takes'
+        ManifestError, match=r'metadata.managedFields\[0\].fieldsV1\["f:x"\] must be'
     ):
         objects.to_manifests()
 
