@@ -168,7 +168,7 @@ class Hub:
             **kept,
             "KUBECONFIG": str(kubeconfig),
             "LAB_STORAGE_TEST_HUB": json.dumps(settings),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(EXAMPLES)]),
+            "PYTHONPATH": str(ROOT),
         }
         self._folder = folder
         self._public_url = public

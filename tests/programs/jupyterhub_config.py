@@ -1,4 +1,4 @@
-"""The configuration of the JupyterHub that the tests run, with the documentation's spawner."""
+"""The configuration of the JupyterHub that the tests run, with the library's spawner."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from spawner import LabSpawner
+from lab_storage.jupyterhub import LabSpawner
 
 settings: dict[str, Any] = json.loads(os.environ["LAB_STORAGE_TEST_HUB"])
 
 
-class AnnotatedLabSpawner(LabSpawner):
+class AnnotatedLabSpawner(LabSpawner):  # type: ignore[misc,unused-ignore]
     """Annotates the pod, since that is what the kubelets of the tests listen to."""
 
     annotations: Mapping[str, str] = {}
@@ -27,8 +27,9 @@ class AnnotatedLabSpawner(LabSpawner):
 
 
 def annotate(spawner: AnnotatedLabSpawner, options: Mapping[str, str]) -> None:
-    """Take what a user has chosen for annotations."""
-    spawner.annotations = options
+    """Take what a user has chosen for annotations, and perhaps another lab file."""
+    spawner.lab_file = options.get("lab_file", settings["lab_file"])
+    spawner.annotations = {key: value for key, value in options.items() if key != "lab_file"}
 
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821 - JupyterHub's

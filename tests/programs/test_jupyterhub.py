@@ -1,4 +1,4 @@
-"""``docs/examples/spawner.py`` in a real JupyterHub, behind its real proxy.
+"""`lab_storage.jupyterhub` in a real JupyterHub, behind its real proxy.
 
 The Hub is a process of its own, and is told of the API server by a kubeconfig. No
 container runs in the pods of these servers, so that there is no notebook either: the
@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import attrs
 import pytest
+import requests
 from kubernetes import client
 
 from lab_storage.testing import Answer, EmbeddedServer, Silence
@@ -29,9 +30,11 @@ from tests.support.labs import without_scheduler
 
 from .hub import Hub, UnavailableError, install_proxy
 
-slugs = pytest.importorskip(
-    "jupyterhub.slugs", reason="JupyterHub is not installed (extra `programs`)"
-)
+pytest.importorskip("jupyterhub", reason="JupyterHub is not installed (extra `jupyterhub`)")
+
+import jupyterhub.spawner
+
+from lab_storage.jupyterhub.names import slug
 
 SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -166,7 +169,8 @@ class HubTests:
         with Hub(folder, server.kubeconfig, proxy, server.prefix) as hub:
             yield hub
         log = hub.log_file.read_text()
-        assert "spawner.py" not in log, "a traceback through the spawner"
+        if hasattr(jupyterhub.spawner, "SpawnException"):  # JupyterHub 5 logs each failed start so
+            assert "lab_storage/jupyterhub" not in log, "a traceback through the spawner"
         assert "never retrieved" not in log
         for name in server.namespaces():
             # One that is going already is a conflict.
@@ -216,7 +220,7 @@ class HubTests:
             "image-pull-back-off": "Pod {}/lab, container notebook: ErrImagePull: failed to",
             "fail": "the pod {}/lab is Failed",
         }
-        labs = {start: slugs.safe_slug(start, max_length=26) for start in failures}
+        labs = {start: slug(start) for start in failures}
         hub.add_users(*failures)
 
         def last_event(start: str) -> dict[str, Any]:
@@ -229,6 +233,24 @@ class HubTests:
                 assert failures[start].format(server.prefix + labs[start]) in event["message"]
                 assert {} == hub.servers(start)
         assert [] == server.namespaces(*labs.values())
+
+    def test_broken_lab_file_is_shown(self, hub: Hub) -> None:
+        """The user reads which file it is and what is wrong, and no lab is made."""
+        hub.add_users("reader")
+        hub.start_server("reader", lab_file="/nowhere/lab.yaml")
+        events: list[dict[str, Any]] = []
+
+        def is_shown() -> bool:
+            # A start that fails at once is over for a moment before the Hub has noted its error.
+            with contextlib.suppress(requests.HTTPError):
+                events.extend(hub.progress("reader"))
+            return bool(events)
+
+        eventually(is_shown)
+        event = events[-1]
+        assert event["failed"]
+        assert "/nowhere/lab.yaml: No such file or directory" in event["message"]
+        assert {} == hub.servers("reader")
 
     def test_pod_that_died_is_noticed(self, hub: Hub, server: Server) -> None:
         """The Hub's poll finds it, be it Failed or gone, and the rest of the lab is removed."""

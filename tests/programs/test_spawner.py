@@ -1,0 +1,252 @@
+"""What `lab_storage.jupyterhub` makes of a lab file and of what is set on a spawner."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes import client
+from traitlets.config import Config
+
+from lab_storage import LabStorage
+from tests.support.labs import EXAMPLE
+
+pytest.importorskip("jupyterhub", reason="JupyterHub is not installed (extra `jupyterhub`)")
+
+from jupyterhub.orm import Server, Spawner
+from tornado.web import HTTPError
+
+from lab_storage.jupyterhub import LabSpawner
+from lab_storage.jupyterhub.names import LONGEST_PART, slug
+from lab_storage.jupyterhub.profiles import ProfileError, choose, form_of
+
+PROFILES: list[dict[str, Any]] = [
+    {"display_name": "Small <1>", "override": {"cpu_limit": 1, "mem_limit": "1G"}},
+    {"display_name": "Large", "slug": "large", "default": True, "override": {"cpu_limit": 8}},
+]
+
+
+class OfflineSpawner(LabSpawner):  # type: ignore[misc,unused-ignore]
+    """A spawner that no Hub has made, and whose storage is never used."""
+
+    def make_storage(self) -> LabStorage:
+        """Make a storage of no API server."""
+        return LabStorage(client.ApiClient(client.Configuration()), structlog.get_logger())
+
+
+def spawner_of(name: str = "ada", server: str = "", **settings: Any) -> LabSpawner:
+    """Make a spawner as a Hub does."""
+    user = SimpleNamespace(name=name, escaped_name=name, url=f"/user/{name}/", settings={})
+    hub = SimpleNamespace(
+        public_host="", api_url="http://hub:8081/hub/api", base_url="/hub/", url="http://hub:8081"
+    )
+    place = Server(proto="http", ip="", port=8888, base_url=f"/user/{name}/", cookie_name="lab")
+    orm = Spawner(name=server, server=place)
+    config = Config({"LabSpawner": {"lab_file": str(EXAMPLE), **settings}})
+    spawner = OfflineSpawner(
+        user=user, hub=hub, orm_spawner=orm, config=config, oauth_client_id="client"
+    )
+    spawner.api_token = "t0ken"
+    return spawner
+
+
+def find(lab: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    """Find an object of a lab."""
+    (found,) = (m for m in lab if m["kind"] == kind and m["metadata"]["name"] == name)
+    return found
+
+
+def notebook_of(spawner: LabSpawner) -> dict[str, Any]:
+    """Return the container that is the notebook."""
+    containers: list[dict[str, Any]] = find(spawner.manifests(), "Pod", "lab")["spec"][
+        "containers"
+    ]
+    return containers[0]
+
+
+def test_hub_finds_the_spawner_by_its_name() -> None:
+    """``c.JupyterHub.spawner_class = "lab"`` is enough."""
+    (found,) = entry_points(group="jupyterhub.spawners", name="lab")
+    assert LabSpawner is found.load()
+
+
+class TestNames:
+    """Users and servers as parts of Kubernetes names."""
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("ada", r"ada"),
+            ("ada-lovelace", r"ada-lovelace-[0-9a-f]{8}"),
+            ("Émilie", r"emilie-[0-9a-f]{8}"),
+            ("42", r"x-42-[0-9a-f]{8}"),
+            ("***", r"x-[0-9a-f]{8}"),
+        ],
+    )
+    def test_names_stay_readable(self, name: str, expected: str) -> None:
+        """What does not fit is left out, and a hash keeps names apart."""
+        assert re.fullmatch(expected, slug(name))
+
+    @given(st.text(min_size=1))
+    def test_parts_are_those_of_jupyterhub(self, name: str) -> None:
+        """A Hub that was upgraded finds its labs: version 6 has the scheme as a module."""
+        slugs = pytest.importorskip("jupyterhub.slugs", reason="JupyterHub 5 has no slugs")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            return  # not a name that a Hub can store
+        assert slugs.safe_slug(name, max_length=LONGEST_PART) == slug(name)
+
+    def test_named_servers_have_namespaces_of_their_own(self) -> None:
+        """A server's name is the second part."""
+        assert "lab-ada--night" == spawner_of(server="night").names.namespace
+
+
+class TestManifests:
+    """The lab file, filled."""
+
+    def test_lab_is_as_the_file_says_where_nothing_is_set(self) -> None:
+        """Image, command, arguments and resources stay."""
+        (pod,) = (m for m in yaml.safe_load_all(EXAMPLE.read_text()) if m["kind"] == "Pod")
+        expected = pod["spec"]["containers"][0]
+        notebook = notebook_of(spawner_of())
+        for field in ("image", "args", "resources"):
+            assert expected[field] == notebook[field]
+        assert "command" not in notebook
+
+    def test_settings_reach_the_notebook(self) -> None:
+        """What people set on any spawner counts."""
+        notebook = notebook_of(
+            spawner_of(
+                image="lab:2",
+                cmd=["start-notebook"],
+                args=["--debug"],
+                cpu_limit=1.5,
+                cpu_guarantee=0.25,
+                mem_limit="2G",
+                mem_guarantee="1G",
+            )
+        )
+        assert ("lab:2", ["start-notebook"], ["--debug"]) == (
+            notebook["image"],
+            notebook["command"],
+            notebook["args"],
+        )
+        assert {"cpu": "1.5", "memory": str(2 * 1024**3)} == notebook["resources"]["limits"]
+        assert {"cpu": "0.25", "memory": str(1024**3)} == notebook["resources"]["requests"]
+
+    def test_environment_goes_to_the_config_map(self) -> None:
+        """With what the Hub says of the server, but without its tokens."""
+        spawner = spawner_of(
+            environment={"GREETING": "hello"}, default_url="/lab", notebook_dir="/home/{username}"
+        )
+        data = find(spawner.manifests(), "ConfigMap", "lab-env")["data"]
+        expected = {
+            "GREETING": "hello",
+            "JUPYTERHUB_DEFAULT_URL": "/lab",
+            "JUPYTERHUB_ROOT_DIR": "/home/ada",
+            "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/ada/",
+            "CONTAINER_SIZE": "small",
+        }
+        assert expected == {name: data[name] for name in expected}
+        assert [] == [name for name, value in data.items() if "t0ken" in value]
+
+    def test_tokens_are_in_a_secret(self) -> None:
+        """The notebook takes its environment from it, too."""
+        lab = spawner_of().manifests()
+        assert "t0ken" == find(lab, "Secret", "hub-tokens")["stringData"]["JUPYTERHUB_API_TOKEN"]
+        notebook = find(lab, "Pod", "lab")["spec"]["containers"][0]
+        assert {"secretRef": {"name": "hub-tokens"}} == notebook["envFrom"][-1]
+
+    def test_environment_of_the_hub_stays_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The Hub's PATH is not that of the notebook's image."""
+        monkeypatch.setenv("JUPYTERHUB_SINGLEUSER_APP", "of the Hub")
+        lab = spawner_of().manifests()
+        data = find(lab, "ConfigMap", "lab-env")["data"]
+        assert {"JUPYTERHUB_SINGLEUSER_APP", "PATH"}.isdisjoint(data)
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (None, "lab.yaml: No such file or directory"),
+            ("a: [", "lab.yaml, line 1, column 5: invalid YAML"),
+            ("- 1", "lab.yaml: document 1 is not a mapping"),
+            ("kind: Pod", "the lab file has no ConfigMap 'lab-env'"),
+            (
+                EXAMPLE.read_text().replace("restartPolicy:", "restartPolice:"),
+                "spec.restartPolice is not a field",
+            ),
+        ],
+    )
+    def test_broken_lab_file_is_explained(
+        self, content: str | None, expected: str, tmp_path: Path
+    ) -> None:
+        """The user reads what is wrong, and not "Internal Server Error"."""
+        file = tmp_path / "lab.yaml"
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(HTTPError) as error:
+            spawner_of(lab_file=str(file)).lab()
+        text = getattr(error.value, "jupyterhub_message", str(error.value))
+        assert expected in text
+
+
+class TestProfiles:
+    """Choices that an administrator offers."""
+
+    def test_chosen_profile_is_used(self) -> None:
+        """It sets traits of the spawner."""
+        spawner = spawner_of(profile_list=PROFILES)
+        spawner.user_options = {"profile": slug("Small <1>")}
+        spawner.use_profile()
+        assert (1, 1024**3) == (spawner.cpu_limit, spawner.mem_limit)
+
+    def test_default_profile_is_used_where_none_is_chosen(self) -> None:
+        """A start by the REST API brings no form."""
+        spawner = spawner_of(profile_list=PROFILES)
+        spawner.use_profile()
+        assert 8 == spawner.cpu_limit
+
+    def test_next_start_forgets_the_last_profile(self) -> None:
+        """What only the first profile set is as configured again."""
+        spawner = spawner_of(profile_list=PROFILES, mem_limit="4G")
+        spawner.user_options = {"profile": slug("Small <1>")}
+        spawner.use_profile()
+        spawner.user_options = {"profile": "large"}
+        spawner.use_profile()
+        assert (8, 4 * 1024**3) == (spawner.cpu_limit, spawner.mem_limit)
+
+    def test_profile_that_is_not_offered_is_refused(self) -> None:
+        """A user's options can come from anywhere."""
+        spawner = spawner_of(profile_list=PROFILES)
+        spawner.user_options = {"profile": "huge"}
+        with pytest.raises(HTTPError) as error:
+            spawner.lab()
+        assert 400 == error.value.status_code
+        with pytest.raises(ProfileError, match=r"choose one of: .*large"):
+            choose(PROFILES, "huge")
+
+    def test_form_shows_the_profiles(self) -> None:
+        """Each is a radio button, whatever its name contains."""
+        form = form_of(PROFILES)
+        assert 2 == form.count('type="radio"')
+        assert 'value="large" checked' in form
+        assert "Small &lt;1&gt;" in form
+
+    def test_form_is_read(self) -> None:
+        """Its fields are lists."""
+        spawner = spawner_of(profile_list=PROFILES)
+        assert {"profile": "large"} == spawner.options_from_form({"profile": ["large"]})
+        assert {} == spawner.options_from_form({})
+
+    def test_there_is_no_form_without_profiles(self) -> None:
+        """The Hub starts the server at once then."""
+        assert "" == spawner_of().options_form
