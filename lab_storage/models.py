@@ -278,3 +278,29 @@ For ``fail_fast`` of `lab_storage.LabStorage.wait_for_pod_start`. The words are 
 (``pkg/kubelet/images/types.go``, ``pkg/kubelet/kuberuntime``, ``pkg/kubelet/container``) and the
 scheduler's. With a cluster autoscaler ``Unschedulable`` does resolve: leave it out there.
 """
+
+WAITING_REASONS: frozenset[str] = FAIL_FAST | {
+    "ConfigPodSandboxError",
+    "ContainerCreating",
+    "CreatePodSandboxError",
+    "ImageVolumeMountFailed",
+    "KillContainerError",
+    "KillPodSandboxError",
+    "PodInitializing",
+    "PostStartHookError",
+    "PreCreateHookError",
+    "PreStartHookError",
+    "RROUnsupported",
+    "RegistryUnavailable",
+    "RemoveContainerError",
+    "ResizePodInPlaceError",
+    "SchedulerError",
+    "SchedulingGated",
+    "SignatureValidationFailed",
+}
+"""All waiting reasons that Kubernetes has in 1.37.
+
+Sources: ``pkg/kubelet/images/types.go``, ``pkg/kubelet/container/sync_result.go``,
+``pkg/kubelet/kuberuntime/kuberuntime_container.go``, ``cri-api/pkg/errors/errors.go`` and, of the
+PodScheduled condition, ``api/core/v1/types.go``.
+"""

@@ -1,10 +1,11 @@
-"""`LabStorage`: a user's notebook lab, kept in Kubernetes."""
+"""`LabStorage`: notebook labs in Kubernetes."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from lab_storage import _labs, _namespaces, _pods
 from lab_storage._api import objects as _objects
@@ -12,15 +13,29 @@ from lab_storage._api.client import Client
 from lab_storage._api.operation import Operation
 from lab_storage._api.watch import Interruptible
 from lab_storage._api.workers import Workers
+from lab_storage._arguments import (
+    Logger,
+    check_api_client,
+    check_instance,
+    check_logger,
+    check_name,
+    words,
+)
 from lab_storage._manifests.decode import decode
-from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, SECRET, NameRule
+from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, SECRET
 from lab_storage._manifests.lab import lab_manifests
 from lab_storage.exceptions import MissingSecretError
-from lab_storage.models import LabObjectNames, LabObjects, LabStateObjects, PodPhase
+from lab_storage.models import (
+    WAITING_REASONS,
+    LabObjectNames,
+    LabObjects,
+    LabStateObjects,
+    PodPhase,
+)
 from lab_storage.timeout import Timeout
 
 if TYPE_CHECKING:
-    from kubernetes.client import V1Secret
+    from kubernetes.client import ApiClient, V1Secret
 
 __all__ = ["LabStorage"]
 
@@ -30,10 +45,10 @@ class LabStorage:
 
     All methods block. Each ends by the deadline of the `Timeout` that it is given,
     plus 0.25 s at most, and within 0.25 s of `Timeout.cancel`, whatever the server
-    or the network does. What is worth another try is tried until then: connections that
+    or the network does. Transient failures are retried until then: connections that
     fail, answers that cannot be used, 429 and 5xx.
 
-    One object may be used from many threads at once, and goes on to work in a
+    One object may be used from many threads at once, and goes on working in a
     forked child. It opens connections when it needs them. It never changes
     ``api_client``, and shares none of its connections.
 
@@ -43,27 +58,34 @@ class LabStorage:
         The official client, for its configuration (host, TLS, proxy, credentials,
         ``refresh_api_key_hook``), default headers and cookie.
     logger
-        A structlog logger. It gets a line of level debug for what is done to an
-        object, with ``user``, ``namespace``, ``name`` and ``kind``, and one of level
-        warning for a request that is to be tried again. Nothing of a Secret's
-        content is in any.
+        A structlog logger. It gets a line of level debug for each action on an object,
+        with ``user``, ``namespace``, ``name`` and ``kind``, and one of level warning for
+        each request that is retried. No line shows the content of a Secret.
+
+    Raises
+    ------
+    TypeError
+        If ``api_client`` is not a ``kubernetes.client.ApiClient`` or ``logger`` is not a
+        logger of structlog. The error says what to pass.
 
     Notes
     -----
-    All methods raise, besides what each of them says:
+    All methods raise, besides the errors that each of them lists:
 
     KubernetesError
         If the server refuses for good.
     OperationTimeoutError
         If the deadline passes.
     OperationCancelledError
-        If somebody cancels the timeout.
+        If the timeout is cancelled.
     TypeError, ValueError
-        If an argument is of the wrong type, or a name is none that Kubernetes
-        takes, before anything is sent.
+        If an argument is of the wrong type, or a name is not valid in Kubernetes,
+        before anything is sent.
     """
 
-    def __init__(self, api_client: Any, logger: Any) -> None:
+    def __init__(self, api_client: ApiClient, logger: Logger) -> None:
+        check_api_client(api_client)
+        check_logger(logger)
         self._client = Client(api_client)
         self._log = logger
         self._workers = Workers()
@@ -79,8 +101,14 @@ class LabStorage:
     ) -> None:
         self.close()
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled or copied: its connections belong to one "
+            "process. Make one where it is needed, and share it between threads"
+        )
+
     def close(self) -> None:
-        """Close the connections that are not in use. Calls that follow open new ones."""
+        """Close the connections that are not in use. Later calls open new ones."""
         self._client.close()
 
     def create(
@@ -88,13 +116,12 @@ class LabStorage:
     ) -> None:
         """Create a lab; return once every object of it exists.
 
-        The namespace comes first and the pod last; what is between is made side by
-        side. Before the pod, the ServiceAccount that it runs as and the status of
-        the quota are waited for, since a controller makes them and a pod is refused
-        until then.
+        The namespace comes first and the pod last; everything else is created side by
+        side. Before it creates the pod, the call waits for the pod's ServiceAccount and for
+        the status of the quota: controllers make them, and the pod is refused until then.
 
         If it fails, what it made stays and can be found in the namespace. It may
-        then be repeated with the same ``operation_id``, from another process too.
+        then be repeated with the same ``operation_id``, also by another process.
 
         Parameters
         ----------
@@ -103,24 +130,24 @@ class LabStorage:
         timeout
             How long it may take, and the handle to cancel by.
         operation_id
-            The name of this operation. Objects that an earlier attempt of it made
+            The name of this operation. Objects that an earlier attempt made
             count as made, whatever they contain. Without one, each call is an
             operation of its own. In both cases a lost answer or a dropped connection
-            never makes a second object, nor a conflict with the first.
+            never leads to a duplicate, nor to a conflict with the operation's own object.
 
         Raises
         ------
         KubernetesError
             With status 409, if an object existed that this operation has not made,
             or that may not be read; that object is left as it is.
-        ValueError
-            If an object has no name, or one that Kubernetes does not take, is there
-            twice or in another namespace.
+        ManifestError
+            If an object has no valid name, is defined more than once or in another
+            namespace, or has a field that only the server sets.
         """
         operation = self._begin(timeout)
-        _check_instance("objects", objects, LabObjects)
+        check_instance("objects", objects, LabObjects)
         if operation_id is not None:
-            _check_instance("operation_id", operation_id, str)
+            check_instance("operation_id", operation_id, str)
             if not operation_id:
                 raise ValueError("operation_id must not be empty")
         manifests = lab_manifests(objects)
@@ -128,11 +155,11 @@ class LabStorage:
         _labs.create(self._client, self._workers, operation, manifests, manager)
 
     def delete_namespace(self, name: str, timeout: Timeout) -> None:
-        """Delete a namespace with all that is in it; return once it is gone.
+        """Delete a namespace and everything in it; return once it is gone.
 
-        One that does not exist is success. It is the namespace that exists at the
-        first try, by UID: one of the same name that is made later is neither deleted
-        nor waited for.
+        If it does not exist, that is success. The call concerns the namespace that exists
+        at its first attempt, by UID: one of the same name that is made later is neither
+        deleted nor waited for.
 
         Parameters
         ----------
@@ -144,24 +171,24 @@ class LabStorage:
         Raises
         ------
         OperationTimeoutError
-            If it is still there at the deadline. Its text tells what keeps it, by
-            the conditions in its status.
+            If it still exists at the deadline. The text says what keeps it, by the
+            conditions in its status.
         """
         operation = self._begin(timeout)
-        _check_name("name", name, DNS_LABEL)
+        check_name("name", name, DNS_LABEL)
         _namespaces.delete(self._client, operation, name)
 
     def delete_pod(self, names: LabObjectNames, timeout: Timeout) -> None:
         """Delete the pod of a lab, with a grace period of 1 s; return once it is gone.
 
-        One that does not exist is success. It is the pod that exists at the first
-        try, by UID: one of the same name that is made later is neither deleted nor
+        If it does not exist, that is success. The call concerns the pod that exists at its
+        first attempt, by UID: one of the same name that is made later is neither deleted nor
         waited for.
 
         Parameters
         ----------
         names
-            Which pod.
+            The names of the lab's objects.
         timeout
             How long it may take, and the handle to cancel by.
         """
@@ -174,34 +201,34 @@ class LabStorage:
         Parameters
         ----------
         prefix
-            What the names begin with; all names begin with an empty one.
+            Only names with this prefix; ``""`` lists all.
         timeout
             How long it may take, and the handle to cancel by.
 
         Returns
         -------
         list of str
-            The names, those of namespaces that are being deleted too.
+            The names, including those of terminating namespaces.
         """
         operation = self._begin(timeout)
-        _check_instance("prefix", prefix, str)
+        check_instance("prefix", prefix, str)
         return _namespaces.list_names(self._client, operation, prefix)
 
     def read_lab_objects(self, names: LabObjectNames, timeout: Timeout) -> LabStateObjects | None:
-        """Read the objects that tell the state of a lab, as after a restart.
+        """Read the objects that show the state of a lab, such as after a restart.
 
         Parameters
         ----------
         names
-            Which lab.
+            The names of the lab's objects.
         timeout
             How long it may take, and the handle to cancel by.
 
         Returns
         -------
         LabStateObjects or None
-            `None` if the config map of the environment or the pod is missing. A
-            missing quota is `None` in it.
+            `None` if the config map of the environment or the pod is missing. If the
+            quota is missing, its attribute is `None`.
         """
         operation = self._begin(timeout, names)
         return _labs.read(self._client, self._workers, operation, names)
@@ -209,12 +236,12 @@ class LabStorage:
     def read_pod_phase(self, names: LabObjectNames, timeout: Timeout) -> PodPhase | None:
         """Read the phase of a lab's pod.
 
-        It may be called very often: one request, and no models of the client.
+        It may be called very often: it sends one request, and builds no models.
 
         Parameters
         ----------
         names
-            Which pod.
+            The names of the lab's objects.
         timeout
             How long it may take, and the handle to cancel by.
 
@@ -232,7 +259,7 @@ class LabStorage:
         Parameters
         ----------
         name, namespace
-            Which one.
+            Name and namespace of the Secret.
         timeout
             How long it may take, and the handle to cancel by.
 
@@ -247,8 +274,8 @@ class LabStorage:
             If there is none.
         """
         operation = self._begin(timeout)
-        _check_name("name", name, DNS_SUBDOMAIN)
-        _check_name("namespace", namespace, DNS_LABEL)
+        check_name("name", name, DNS_SUBDOMAIN)
+        check_name("namespace", namespace, DNS_LABEL)
         content = _objects.read(self._client, operation, SECRET, namespace, name)
         if content is None:
             raise MissingSecretError(SECRET.name, name, namespace)
@@ -257,18 +284,19 @@ class LabStorage:
     def wait_for_pod_start(
         self, name: str, namespace: str, timeout: Timeout, *, fail_fast: Collection[str] = ()
     ) -> PodPhase | None:
-        """Wait until a pod has started, or it is clear that it will not.
+        """Wait until a pod has started or is gone.
 
         Parameters
         ----------
         name, namespace
-            Which pod.
+            Name and namespace of the pod.
         timeout
             How long it may take, and the handle to cancel by.
         fail_fast
-            Reasons not to wait for: those that a container or an init container
-            gives for waiting, as ``ErrImagePull``, and ``Unschedulable``.
-            `lab_storage.FAIL_FAST` has those that seldom pass by themselves.
+            Waiting reasons that fail the call at once: those of a container or an init
+            container, such as ``ErrImagePull``, and ``Unschedulable``.
+            `lab_storage.FAIL_FAST` has those that rarely resolve on their own. A reason
+            that Kubernetes does not have is logged as a warning.
 
         Returns
         -------
@@ -279,39 +307,45 @@ class LabStorage:
         Raises
         ------
         PodStartError
-            If the pod waits for a reason in ``fail_fast``, now or later.
+            If a reason in ``fail_fast`` keeps the pod waiting, now or later.
         """
         operation = self._begin(timeout)
-        _check_name("name", name, DNS_SUBDOMAIN)
-        _check_name("namespace", namespace, DNS_LABEL)
-        if isinstance(fail_fast, str):
-            raise TypeError("fail_fast must be a collection of str, not a str")
-        reasons = frozenset(fail_fast)
-        for reason in reasons:
-            _check_instance("fail_fast", reason, str)
+        check_name("name", name, DNS_SUBDOMAIN)
+        check_name("namespace", namespace, DNS_LABEL)
+        reasons = words("fail_fast", fail_fast)
+        for word in sorted(reasons - WAITING_REASONS):
+            near = difflib.get_close_matches(word, WAITING_REASONS, n=1)
+            operation.write(
+                operation.log.warning,
+                "Kubernetes has no such reason; fail_fast will not match it",
+                reason=word,
+                suggestion=near[0] if near else None,
+                name=name,
+                namespace=namespace,
+            )
         return _pods.wait_for_start(self._client, operation, namespace, name, reasons)
 
     def watch_pod_events(
         self, name: str, namespace: str, timeout: Timeout
     ) -> Generator[str, None, None]:
-        """Tell the events of a pod, as they happen.
+        """Yield a pod's events as they happen.
 
-        First come those that exist already, oldest first. If there is no pod of
+        Those that exist already come first, oldest first. If there is no pod of
         that name yet, the first that appears is followed. Events of an earlier pod of
-        the same name, and of other pods, stay out.
+        the same name, and of other pods, are left out.
 
         Parameters
         ----------
         name, namespace
-            Which pod.
+            Name and namespace of the pod.
         timeout
             How long it may take, and the handle to cancel by.
 
         Yields
         ------
         str
-            The message of an event, each once; of an event that is repeated, once for
-            each count that is seen. One without a message is left out.
+            The message of an event, once, and again each time its count increases. An
+            event without a message is left out.
 
         Raises
         ------
@@ -320,14 +354,14 @@ class LabStorage:
 
         Notes
         -----
-        A cancel ends the loop without an error, also one that is made in its body.
-        Blocks in each step; nothing is sent before the first. It is a generator by
-        `collections.abc.Generator`, of a class of its own, so that ``close()`` may be
-        called from any thread, also while another one waits in it.
+        A cancel ends the loop without an error, also a cancel in the loop's body.
+        Each step blocks; nothing is sent before the first. The class of the generator is
+        the library's own, so that ``close()`` may be called from any thread, also while
+        another one waits in it.
         """
         operation = self._begin(timeout)
-        _check_name("name", name, DNS_SUBDOMAIN)
-        _check_name("namespace", namespace, DNS_LABEL)
+        check_name("name", name, DNS_SUBDOMAIN)
+        check_name("namespace", namespace, DNS_LABEL)
         return Interruptible(
             operation, lambda part: _pods.follow_events(self._client, part, namespace, name)
         )
@@ -335,17 +369,5 @@ class LabStorage:
     def _begin(self, timeout: Timeout, names: LabObjectNames | None = None) -> Operation:
         if names is None:
             return Operation(timeout, self._log)
-        _check_instance("names", names, LabObjectNames)
+        check_instance("names", names, LabObjectNames)
         return Operation(timeout, self._log, names.username)
-
-
-def _check_instance(field: str, value: object, expected: type) -> None:
-    if not isinstance(value, expected):
-        raise TypeError(f"{field} must be {expected.__name__}, not {type(value).__name__}")
-
-
-def _check_name(field: str, value: object, rule: NameRule) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{field} must be str, not {type(value).__name__}")
-    if not rule.allows(value):
-        raise ValueError(f"{field} must be {rule.title}, and {value!r} is none")
