@@ -6,6 +6,7 @@
 import kubernetes.client  # noqa: F401
 
 from lab_storage._version import __version__ as __version__
+from lab_storage.diagnosis import PodDiagnosis, PodTrouble
 from lab_storage.exceptions import (
     KubernetesError,
     LabStorageError,
@@ -39,7 +40,9 @@ __all__ = [
     "MissingSecretError",
     "OperationCancelledError",
     "OperationTimeoutError",
+    "PodDiagnosis",
     "PodPhase",
     "PodStartError",
+    "PodTrouble",
     "Timeout",
 ]

@@ -161,8 +161,8 @@ class TestPackage:
         contract = {
             "FAIL_FAST", "KubernetesError", "LabObjectNames", "LabObjects", "LabStateObjects",
             "LabStorage", "LabStorageError", "ManifestError", "MissingObjectError",
-            "MissingSecretError", "OperationCancelledError", "OperationTimeoutError", "PodPhase",
-            "PodStartError", "Timeout",
+            "MissingSecretError", "OperationCancelledError", "OperationTimeoutError",
+            "PodDiagnosis", "PodPhase", "PodStartError", "PodTrouble", "Timeout",
         }  # fmt: skip
 
         assert contract == {*lab_storage.__all__}

@@ -1,0 +1,108 @@
+"""The words of Kubernetes and what they mean.
+
+To teach the diagnosis another word, add it to the table of the place where Kubernetes says it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lab_storage._diagnosis.trouble import PodTrouble
+
+# ``state.waiting.reason`` of a container: pkg/kubelet/images/types.go,
+# pkg/kubelet/kuberuntime/kuberuntime_container.go, pkg/kubelet/container/sync_result.go,
+# k8s.io/cri-api/pkg/errors.
+WAITING = {
+    "ErrImagePull": PodTrouble.IMAGE,
+    "ImagePullBackOff": PodTrouble.IMAGE,
+    "ErrImageNeverPull": PodTrouble.IMAGE,
+    "InvalidImageName": PodTrouble.IMAGE,
+    "ImageInspectError": PodTrouble.IMAGE,
+    "RegistryUnavailable": PodTrouble.IMAGE,
+    "SignatureValidationFailed": PodTrouble.IMAGE,
+    "CreateContainerConfigError": PodTrouble.CONFIGURATION,
+    "CreateContainerError": PodTrouble.START,
+    "PreCreateHookError": PodTrouble.START,
+    "PreStartHookError": PodTrouble.START,
+    "PostStartHookError": PodTrouble.START,
+    "RunContainerError": PodTrouble.START,
+}
+
+# The kubelet's own limit of pulls a second comes as an ErrImagePull and passes by itself
+# (pkg/kubelet/images/helpers.go).
+THROTTLED = "pull QPS exceeded"
+
+# ``state.terminated.reason`` of a container, where it did not end by itself: OOMKilled and
+# StartError come from containerd and CRI-O, ContainerCannotRun from dockershim,
+# ContainerStatusUnknown from pkg/kubelet/container/runtime.go.
+ENDED = {
+    "OOMKilled": PodTrouble.OUT_OF_MEMORY,
+    "StartError": PodTrouble.START,
+    "ContainerCannotRun": PodTrouble.START,
+    "ContainerStatusUnknown": PodTrouble.NODE,
+}
+
+# Ended on purpose, to be started again (pkg/kubelet/kubelet_pods.go).
+ENDED_ON_PURPOSE = frozenset({"RestartingAllContainers"})
+
+# ``status.reason`` of a pod: pkg/kubelet/eviction/helpers.go, pkg/kubelet/preemption,
+# pkg/kubelet/active_deadline.go, pkg/kubelet/nodeshutdown (Shutdown before Kubernetes 1.22),
+# pkg/util/node. The words with which a kubelet refuses a pod are open-ended: see the rule.
+POD = {
+    "Evicted": PodTrouble.DISRUPTION,
+    "Preempting": PodTrouble.DISRUPTION,
+    "DeadlineExceeded": PodTrouble.DEADLINE,
+    "Terminated": PodTrouble.NODE,
+    "Shutdown": PodTrouble.NODE,
+    "NodeShutdown": PodTrouble.NODE,
+    "NodeLost": PodTrouble.NODE,
+}
+
+# How a kubelet begins ``status.message`` of a pod that it refuses (pkg/kubelet/kubelet.go).
+REFUSED = "Pod was rejected"
+
+# ``reason`` of the condition DisruptionTarget where it is not a disruption: the node is gone
+# (pkg/controller/podgc).
+DISRUPTION = {"DeletionByPodGC": PodTrouble.NODE}
+
+# ``reason`` of the condition PodScheduled, if it is not that no node takes the pod.
+UNSCHEDULED = {"SchedulingGated": PodTrouble.GATED}
+
+# ``reason`` of an event about a pod that has not been started: pkg/kubelet/events/event.go,
+# pkg/controller/volume, pkg/controller/resourceclaim.
+EVENT = {
+    "FailedMount": PodTrouble.VOLUME,
+    "FailedAttachVolume": PodTrouble.VOLUME,
+    "FailedMapVolume": PodTrouble.VOLUME,
+    "FailedBinding": PodTrouble.VOLUME,
+    "FailedCreatePodSandBox": PodTrouble.SANDBOX,
+    "FailedPodSandBoxStatus": PodTrouble.SANDBOX,
+    "FailedCreatePodContainer": PodTrouble.SANDBOX,
+    "NetworkNotReady": PodTrouble.SANDBOX,
+    "FailedResourceClaimCreation": PodTrouble.CONFIGURATION,
+    "FailedPrepareDynamicResources": PodTrouble.START,
+    "FailedPostStartHook": PodTrouble.START,
+    "ErrImageNeverPull": PodTrouble.IMAGE,
+    "InspectFailed": PodTrouble.IMAGE,
+}
+
+# ``message`` of an event with the reason Failed or BackOff, which mean many things. The first
+# that matches decides.
+EVENT_MESSAGE = (
+    (re.compile("Failed to pull image|Back-off pulling image"), PodTrouble.IMAGE),
+    *((re.compile(f"Error: {word}$"), trouble) for word, trouble in WAITING.items()),
+    (
+        re.compile("Error: (configmap|secret) .* not found|Error: couldn't find key"),
+        PodTrouble.CONFIGURATION,
+    ),
+    (re.compile("Error: |error making pod data directories"), PodTrouble.START),
+)
+
+# ``reason`` of events with which the kubelet shows that it went on.
+PROGRESS = frozenset({"Pulling", "Pulled", "Created", "Started", "Killing"})
+
+# ``message`` of a Killing event (pkg/kubelet/kuberuntime/kuberuntime_manager.go).
+PROBE_KILL = re.compile("failed (liveness|startup) probe", re.IGNORECASE)
+
+# How a kubelet ends a container: SIGKILL, or SIGTERM that the process obeyed.
+KILLED = frozenset({137, 143})
