@@ -2,8 +2,8 @@
 """Build the control plane once, and print the folder its binaries are in.
 
 The folder is one that ``KUBEBUILDER_ASSETS`` may name: it holds ``etcd``,
-``kube-apiserver``, ``kube-controller-manager`` and ``kube-scheduler``. Only
-that path goes to the standard output; what is being done, and for how long,
+``kube-apiserver``, ``kube-controller-manager``, ``kube-scheduler`` and
+``kubelet``. Only that path goes to the standard output; what is being done, and for how long,
 goes to the standard error.
 
 It lies in the user's cache under a digest of the sources here, so that a
@@ -34,7 +34,7 @@ import time
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 MINUTE = 60.0
 UNAVAILABLE = 69
 
@@ -127,7 +127,7 @@ def compile_into(folder: Path) -> None:
         )  # fmt: skip
     finally:
         finished.set()
-    # It reads from its own name which of the four it is.
+    # It reads from its own name which of the five it is.
     for name in PROGRAMS:
         os.link(binary, folder / name)
     binary.unlink()

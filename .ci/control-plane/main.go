@@ -1,12 +1,13 @@
-// Command control-plane is etcd, kube-apiserver, kube-controller-manager and
-// kube-scheduler in one binary, which of them is told by the name it is
+// Command control-plane is etcd, kube-apiserver, kube-controller-manager,
+// kube-scheduler and kubelet in one binary, which runs the one whose name it is
 // started under.
 //
-// One binary and not four: they share nearly all of their code, so that one
-// link and one file of some 140 MB serve where four would take 400.
+// One binary and not five: they share nearly all of their code, so that one
+// link and one file of some 150 MB serve where five would take 500.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
@@ -31,8 +33,10 @@ func main() {
 		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
 	case "kube-scheduler":
 		os.Exit(cli.Run(scheduler.NewSchedulerCommand()))
+	case "kubelet":
+		os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background())))
 	default:
-		fmt.Fprintf(os.Stderr, "%s: start me as etcd, kube-apiserver, kube-controller-manager or kube-scheduler\n", name)
+		fmt.Fprintf(os.Stderr, "%s: start me as etcd, kube-apiserver, kube-controller-manager, kube-scheduler or kubelet\n", name)
 		os.Exit(2)
 	}
 }

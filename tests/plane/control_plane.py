@@ -16,6 +16,7 @@ import urllib3
 from kubernetes import client
 
 from .keeper_process import ControlPlaneError, KeeperProcess
+from .node import Node
 from .programs import NODE, ROOT, Layout, command, write_files
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ LOG_TAIL_LINES = 15
 
 
 class ControlPlane:
-    """etcd, kube-apiserver, its controllers and scheduler, and one stand-in node.
+    """etcd, kube-apiserver, its controllers and scheduler, and one node.
 
     A context manager: entered, everything is ready; left, everything is gone,
     processes and folder alike. That holds as well when the start fails half-way
@@ -43,11 +44,15 @@ class ControlPlane:
     Parameters
     ----------
     assets
-        The folder with the four binaries.
+        The folder with the binaries.
+    real_node
+        Whether the node is a real one, whose containers run. Else a stand-in writes what
+        a kubelet writes.
     """
 
-    def __init__(self, assets: Path) -> None:
+    def __init__(self, assets: Path, *, real_node: bool = False) -> None:
         self._assets = assets.resolve()
+        self._real_node = real_node
         self._cleanup = ExitStack()
         self._pids: dict[str, int] = {}
 
@@ -74,16 +79,20 @@ class ControlPlane:
             If a program ends, or it takes too long; with the end of its log.
         """
         try:
-            self._keeper = KeeperProcess()
+            self._keeper = KeeperProcess(enclosed=self._real_node)
             self._cleanup.callback(self._keeper.close)
             self._pids["keeper"] = self._keeper.pid
             self.folder = self._keeper.folder
-            self._layout = Layout(self._assets, self.folder, *self._hold_ports(3))
+            api, etcd, peer = self._hold_ports(3)
+            self._layout = Layout(self._assets, self.folder, api, etcd, peer, self._real_node)
             self._tokens = write_files(self._layout)
             self._run("etcd")
             self.start_apiserver()
-            for program in ("kube-controller-manager", "kube-scheduler", "kubelet"):
+            for program in ("kube-controller-manager", "kube-scheduler"):
                 self._run(program)
+            if self._real_node:
+                self._prepare_node()
+            self._run("kubelet")
             # One shows that the controllers work, the other that pods get a node.
             self._wait_for("kube-controller-manager", self._has_service_account)
             self._wait_for("kubelet", self._has_ready_node)
@@ -107,8 +116,15 @@ class ControlPlane:
 
     @property
     def stand_in_kubelet(self) -> bool:
-        """Whether pods do as their annotations say: on a cluster of others they do not."""
-        return True
+        """Whether pods do as their annotations say: on a real node they do not."""
+        return not self._real_node
+
+    @property
+    def node(self) -> Node:
+        """The real node, if there is one."""
+        if not self._real_node:
+            raise AttributeError("the node is a stand-in")
+        return self._node
 
     # -- Ways in ---------------------------------------------------------------
 
@@ -194,6 +210,14 @@ class ControlPlane:
         """
         return self._paused("kubelet")
 
+    def kill_kubelet(self) -> None:
+        """End the kubelet by SIGKILL. What runs on a real node goes on running."""
+        self._keeper.kill("kubelet")
+
+    def start_kubelet(self) -> None:
+        """Start the kubelet again, and return at once."""
+        self._run("kubelet")
+
     def compact(self) -> int:
         """Compact etcd to a new revision, later than all known ones; it is returned.
 
@@ -222,12 +246,16 @@ class ControlPlane:
     # -- Programs --------------------------------------------------------------
 
     def _run(self, program: str) -> None:
-        self._pids[program] = self._keeper.start(
-            program,
-            command(program, self._layout),
-            ROOT if program == "kubelet" else self.folder,
-            self._layout.log(program),
-        )
+        real = {"containerd": Node.containerd, "kubelet": Node.kubelet} if self._real_node else {}
+        argv = real[program](self._node) if program in real else command(program, self._layout)
+        folder = ROOT if program == "kubelet" and self.stand_in_kubelet else self.folder
+        self._pids[program] = self._keeper.start(program, argv, folder, self._layout.log(program))
+
+    def _prepare_node(self) -> None:
+        self._node = Node(self._keeper, self._layout)
+        self._node.prepare()
+        self._run("containerd")
+        self._wait_for("containerd", self._node.import_images)
 
     @contextmanager
     def _paused(self, program: str) -> Iterator[None]:
@@ -302,7 +330,10 @@ class ControlPlane:
 
     def _has_ready_node(self) -> bool:
         node = self._get(f"/api/v1/nodes/{NODE}")
-        return node is not None and not node["spec"].get("taints")
+        if node is None or node["spec"].get("taints"):
+            return False
+        conditions = node["status"].get("conditions") or []
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
     def _etcd(self, method: str, body: dict[str, Any]) -> str:
         """Ask etcd by its JSON gateway, and give the revision that it answers at.

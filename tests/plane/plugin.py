@@ -1,8 +1,9 @@
-"""The control plane as a fixture of pytest."""
+"""The control plane, and one with a real node, as fixtures of pytest."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import subprocess
 import time
@@ -15,15 +16,24 @@ from kubernetes import client
 
 from .assets import AssetsUnavailableError, find_assets
 from .control_plane import ControlPlane
+from .node import why_not
 from .programs import ROOT
 from .remote import Cluster, RemoteCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 RBAC = ROOT / "docs" / "examples" / "rbac.yaml"
 ROLE_SECONDS = 30.0
+FIXTURES = ("control_plane", "real_node", "node_assets")
 ASSETS = pytest.StashKey["Path | AssetsUnavailableError | subprocess.CalledProcessError"]()
+#: How long each test took that needs a real node, its start included.
+NODE_SECONDS = pytest.StashKey[list[float]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to count."""
+    config.stash[NODE_SECONDS] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,8 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Have the binaries built before the first test, outside of any test's timeout."""
     config = session.config
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
-    if not wanted or config.getoption("kubeconfig") or config.getoption("collectonly"):
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if config.getoption("kubeconfig"):
+        wanted.discard("control_plane")
+    if not wanted.intersection(FIXTURES) or config.getoption("collectonly"):
         return
     capture = config.pluginmanager.getplugin("capturemanager")
     # A build of ten minutes says on the terminal what it is doing.
@@ -50,6 +62,26 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             config.stash[ASSETS] = find_assets()
         except (AssetsUnavailableError, subprocess.CalledProcessError) as error:
             config.stash[ASSETS] = error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Take the time of a test that needs a real node."""
+    began = time.monotonic()
+    result = yield
+    if "node_assets" in getattr(item, "fixturenames", ()):
+        item.config.stash[NODE_SECONDS].append(time.monotonic() - began)
+    return result
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how long the real node took."""
+    if seconds := config.stash[NODE_SECONDS]:
+        terminalreporter.write_line(
+            f"Real node: {len(seconds)} tests took {sum(seconds):.0f} s, its start included"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -63,13 +95,40 @@ def control_plane(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     if kubeconfig:
         yield RemoteCluster(kubeconfig)
         return
-    assets = pytestconfig.stash[ASSETS]
+    with ControlPlane(_assets(pytestconfig)) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def node_assets(pytestconfig: pytest.Config) -> Path:
+    """The binaries, for a control plane with a real node.
+
+    Skips, and says why, where there can be none. In CI (if the variable ``CI`` is set)
+    that is a failure.
+    """
+    assets = _assets(pytestconfig)
+    if reason := why_not(assets):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no real node: {reason}")
+    return assets
+
+
+@pytest.fixture(scope="session")
+def real_node(node_assets: Path) -> Iterator[ControlPlane]:
+    """A control plane with a real node: kubelet, containerd, and containers that run.
+
+    It is never that of ``--kubeconfig``: tests kill its kubelet.
+    """
+    with ControlPlane(node_assets, real_node=True) as plane:
+        yield plane
+
+
+def _assets(config: pytest.Config) -> Path:
+    assets = config.stash[ASSETS]
     if isinstance(assets, AssetsUnavailableError):
         pytest.skip(str(assets))
     if isinstance(assets, subprocess.CalledProcessError):
         pytest.fail(f"the control plane could not be built: {assets}", pytrace=False)
-    with ControlPlane(assets) as plane:
-        yield plane
+    return assets
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,11 @@ USERS = {
     "nobody": ("nobody", ()),
 }
 
-#: Where the kubelet is started: the folder that holds the package ``tests``.
+#: Where the stand-in kubelet is started: the folder that holds the package ``tests``.
 ROOT = Path(__file__).resolve().parents[2]
 
-#: The scheduler's plugins that look at volumes. Nothing here makes volumes, so
-#: that with them no pod with a claim would ever be bound to the node.
+#: The scheduler's plugins that look at volumes. Beside the stand-in kubelet nothing makes
+#: volumes, so that with them no pod with a claim would ever be bound to the node.
 VOLUME_PLUGINS = ("NodeVolumeLimits", "VolumeBinding", "VolumeRestrictions", "VolumeZone")
 
 
@@ -52,6 +52,16 @@ CONTROLLERS = (
 )
 
 
+#: Those that a real node needs besides: what volumes are bound by, and what notices that a
+#: node is ready, or no longer.
+NODE_CONTROLLERS = (
+    "node-lifecycle-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolume-protection-controller",
+    "taint-eviction-controller",
+)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where everything is: the binaries, the folder of this run, its ports."""
@@ -61,6 +71,8 @@ class Layout:
     api_port: int
     etcd_port: int
     peer_port: int
+    #: Whether the node is a real one.
+    real_node: bool = False
 
     @property
     def host(self) -> str:
@@ -95,11 +107,11 @@ def write_files(layout: Layout) -> dict[str, str]:
         f'{tokens[user]},{name},{user},"{",".join(groups)}"'
         for user, (name, groups) in USERS.items()
     )
-    _write(layout.folder / "tokens.csv", "\n".join(rows) + "\n")
-    _write(layout.folder / "service-accounts.key", _private_key())
+    write(layout.folder / "tokens.csv", "\n".join(rows) + "\n")
+    write(layout.folder / "service-accounts.key", _private_key())
     for user, token in tokens.items():
-        _write(layout.kubeconfig(user), json.dumps(_kubeconfig(layout, user, token)))
-    _write(layout.folder / "scheduler.yaml", json.dumps(_scheduler_configuration(layout)))
+        write(layout.kubeconfig(user), json.dumps(_kubeconfig(layout, user, token)))
+    write(layout.folder / "scheduler.yaml", json.dumps(_scheduler_configuration(layout)))
     return tokens
 
 
@@ -152,17 +164,20 @@ def _apiserver(layout: Layout) -> list[str]:
         # address would not be a valid one.
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
+        # A real node's name means nothing to the resolver.
+        "--kubelet-preferred-address-types=InternalIP",
     ]
 
 
 def _controller_manager(layout: Layout) -> list[str]:
+    controllers = CONTROLLERS + (NODE_CONTROLLERS if layout.real_node else ())
     return [
         f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
         f"--service-account-private-key-file={layout.folder / 'service-accounts.key'}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
         "--secure-port=0",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join(controllers)}",
     ]
 
 
@@ -172,6 +187,7 @@ def _scheduler(layout: Layout) -> list[str]:
 
 def _scheduler_configuration(layout: Layout) -> dict[str, object]:
     """https://kubernetes.io/docs/reference/config-api/kube-scheduler-config.v1/."""
+    disabled = () if layout.real_node else VOLUME_PLUGINS
     return {
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
@@ -185,9 +201,7 @@ def _scheduler_configuration(layout: Layout) -> dict[str, object]:
         "profiles": [
             {
                 "schedulerName": "default-scheduler",
-                "plugins": {
-                    "multiPoint": {"disabled": [{"name": name} for name in VOLUME_PLUGINS]}
-                },
+                "plugins": {"multiPoint": {"disabled": [{"name": name} for name in disabled]}},
             }
         ],
     }
@@ -221,7 +235,7 @@ def _private_key() -> str:
     return f"-----BEGIN EC PRIVATE KEY-----\n{body}-----END EC PRIVATE KEY-----\n"
 
 
-def _write(path: Path, text: str) -> None:
-    """For the owner alone, as the folder is: these files hold credentials."""
+def write(path: Path, text: str) -> None:
+    """Write a file for the owner alone, as the folder is: some hold credentials."""
     path.touch(mode=0o600)
     path.write_text(text)
