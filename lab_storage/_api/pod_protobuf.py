@@ -1,0 +1,230 @@
+"""The fields of pods that are needed, read from what the API server writes in protobuf.
+
+Of a pod's 10 kB some forty bytes are looked at; the rest is passed over by its length. Field
+numbers are those of ``k8s.io/api/core/v1/generated.proto``, which never change.
+
+Whatever the bytes are, a function of this module returns or raises `DecodeError`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from lab_storage._api.pod_state import (
+    INITIAL_END,
+    LATEST_SECONDS,
+    POD_EVENTS,
+    UNSTARTED,
+    DecodeError,
+    Page,
+    PodEvent,
+    PodState,
+    Waiting,
+    number_of,
+)
+from lab_storage._api.protobuf import (
+    F1,
+    F2,
+    F3,
+    F5,
+    F6,
+    F8,
+    F9,
+    F10,
+    Span,
+    scan,
+    status_at,
+    text,
+    unwrapped,
+)
+from lab_storage.models import PodPhase
+
+_PHASES: Final = {phase.value.encode(): phase for phase in PodPhase}
+_INITIAL_END: Final = INITIAL_END.encode()
+
+
+def page(body: bytes) -> Page:
+    """Read a page of a list of pods.
+
+    Raises
+    ------
+    DecodeError
+        If it is not one. What is not a pod in it is left out.
+    """
+    start, end = unwrapped(body, 0, len(body))
+    metadata: list[Span] = []
+    items: list[Span] = []
+    scan(body, start, end, {F1: metadata, F2: items})
+    if not metadata:
+        raise DecodeError("a list without metadata")
+    versions: list[Span] = []
+    tokens: list[Span] = []
+    # ListMeta: resourceVersion 2, continue 3.
+    scan(body, *metadata[-1], {F2: versions, F3: tokens})
+    pods = []
+    for place in items:
+        try:
+            pods.append(pod(body, *place))
+        except DecodeError:  # noqa: PERF203
+            pass
+    return Page(number_of(text(body, versions)), text(body, tokens), pods)
+
+
+def event(frame: bytes) -> PodEvent:
+    """Read a frame of a watch of pods.
+
+    Raises
+    ------
+    DecodeError
+        If it is not one.
+    """
+    types: list[Span] = []
+    objects: list[Span] = []
+    scan(frame, 0, len(frame), {F1: types, F2: objects})
+    kind = text(frame, types)
+    raw: list[Span] = []
+    if objects:
+        # runtime.RawExtension: raw 1.
+        scan(frame, *objects[-1], {F1: raw})
+    if not raw:
+        raise DecodeError("an event without an object")
+    start, end = unwrapped(frame, *raw[-1])
+    if kind in POD_EVENTS:
+        found = pod(frame, start, end)
+        return PodEvent(kind, found.version, found)
+    if kind == "ERROR":
+        return PodEvent(kind, 0, status=status_at(frame, start, end))
+    if kind != "BOOKMARK":
+        raise DecodeError("an event of an unknown type")
+    metadata: list[Span] = []
+    scan(frame, start, end, {F1: metadata})
+    versions: list[Span] = []
+    if metadata:
+        scan(frame, *metadata[-1], {F6: versions})
+    is_end = _INITIAL_END in frame
+    return PodEvent(kind, number_of(text(frame, versions)), is_initial_end=is_end)
+
+
+def pod(data: bytes, start: int, end: int) -> PodState:
+    """Read a pod between two places.
+
+    Raises
+    ------
+    DecodeError
+        If it is not one.
+    """
+    metadata: list[Span] = []
+    states: list[Span] = []
+    # Pod: metadata 1, status 3.
+    scan(data, start, end, {F1: metadata, F3: states})
+    if not metadata:
+        raise DecodeError("a pod without metadata")
+    names: list[Span] = []
+    namespaces: list[Span] = []
+    uids: list[Span] = []
+    versions: list[Span] = []
+    created: list[Span] = []
+    deleted: list[Span] = []
+    # ObjectMeta: creationTimestamp 8, deletionTimestamp 9.
+    wanted = {
+        F1: names,
+        F3: namespaces,
+        F5: uids,
+        F6: versions,
+        F8: created,
+        F9: deleted,
+    }
+    scan(data, *metadata[-1], wanted)
+    name = text(data, names)
+    if not name:
+        raise DecodeError("a pod without a name")
+    phase, is_ready = PodPhase.UNKNOWN, False
+    waits: tuple[Waiting, ...] = ()
+    if states:
+        phase, is_ready, waits = _state(data, *states[-1])
+    return PodState(
+        text(data, namespaces),
+        sys.intern(name),
+        text(data, uids) or name,
+        number_of(text(data, versions)),
+        _seconds(data, *created[-1]) if created else None,
+        bool(deleted),
+        phase,
+        is_ready,
+        waits,
+    )
+
+
+def _state(data: bytes, start: int, end: int) -> tuple[PodPhase, bool, tuple[Waiting, ...]]:
+    phases: list[Span] = []
+    conditions: list[Span] = []
+    containers: list[Span] = []
+    inits: list[Span] = []
+    # PodStatus: phase 1, conditions 2, containerStatuses 8, initContainerStatuses 10.
+    scan(data, start, end, {F1: phases, F2: conditions, F8: containers, F10: inits})
+    phase = PodPhase.UNKNOWN
+    if phases:
+        at, to = phases[-1]
+        phase = _PHASES.get(data[at:to], PodPhase.UNKNOWN)
+    has_started = phase not in UNSTARTED
+    is_ready = False
+    waits: list[Waiting] = []
+    for at, to in conditions:
+        # Its type comes first, as all servers write it: then most need not be scanned.
+        is_other = data.startswith(_TYPE, at) and not data.startswith(_READY, at)
+        if is_other and (has_started or not data.startswith(_SCHEDULED, at)):
+            continue
+        kind, value, reason, message = _condition(data, at, to)
+        if kind == "Ready" and value == "True":
+            is_ready = True
+        elif kind == "PodScheduled" and value == "False" and reason and not has_started:
+            waits.append((None, reason, message or None))
+    if not has_started:
+        for at, to in (*inits, *containers):
+            wait = _waiting(data, at, to)
+            if wait is not None:
+                waits.append(wait)
+    return phase, is_ready, tuple(waits)
+
+
+_TYPE: Final = b"\x0a"
+_READY: Final = b"\x0a\x05Ready"
+_SCHEDULED: Final = b"\x0a\x0cPodScheduled"
+
+
+def _condition(data: bytes, start: int, end: int) -> tuple[str, str, str, str]:
+    """PodCondition: type 1, status 2, reason 5, message 6."""
+    kinds: list[Span] = []
+    values: list[Span] = []
+    reasons: list[Span] = []
+    messages: list[Span] = []
+    scan(data, start, end, {F1: kinds, F2: values, F5: reasons, F6: messages})
+    kind, value = text(data, kinds), text(data, values)
+    return kind, value, text(data, reasons), text(data, messages)
+
+
+def _waiting(data: bytes, start: int, end: int) -> Waiting | None:
+    """ContainerStatus: name 1, state 2; ContainerState: waiting 1; in it reason 1, message 2."""
+    names: list[Span] = []
+    states: list[Span] = []
+    scan(data, start, end, {F1: names, F2: states})
+    waits: list[Span] = []
+    if states:
+        scan(data, *states[-1], {F1: waits})
+    if not waits:
+        return None
+    reasons: list[Span] = []
+    messages: list[Span] = []
+    scan(data, *waits[-1], {F1: reasons, F2: messages})
+    reason = text(data, reasons)
+    if not reason:
+        return None
+    return text(data, names) or None, reason, text(data, messages) or None
+
+
+def _seconds(data: bytes, start: int, end: int) -> int | None:
+    """Time: seconds 1."""
+    found: list[int] = []
+    scan(data, start, end, {}, {1: found})
+    return found[-1] if found and found[-1] <= LATEST_SECONDS else None
