@@ -12,10 +12,11 @@ from typing import Any
 
 from celery.concurrency.asynpool import AsynPool
 from celery.signals import task_postrun, task_prerun, worker_init
-from celery_app import LabTask, app, storage
+from celery_app import app, labs
 
 import lab_storage
 from lab_storage._api.client import Client
+from lab_storage.celery import LabTask
 
 from .celery_processes import VISIBILITY
 
@@ -27,6 +28,9 @@ KILLS = "kills"
 # before they can be seen to have ended; and else every five seconds. Fifty times of that
 # are long.
 AsynPool.timers = property(lambda pool: {pool.maintain_pool: 0.05})
+
+# Results have arguments in them then, unless a task keeps them out.
+app.conf.result_extended = True
 
 if VISIBILITY in os.environ:
     app.conf.broker_transport_options = {"visibility_timeout": float(os.environ[VISIBILITY])}
@@ -43,8 +47,8 @@ def deliveries_key(task_id: str) -> str:
 def use_storage(**_: Any) -> None:
     """Have the parent make a call, so that it holds a connection when it forks."""
     global _parent
-    storage().list_namespaces("", lab_storage.Timeout("Starting", timedelta(seconds=30)))
-    _parent = os.getpid(), storage()
+    labs.storage().list_namespaces("", lab_storage.Timeout("Starting", timedelta(seconds=30)))
+    _parent = os.getpid(), labs.storage()
 
 
 class Killer:
@@ -107,7 +111,7 @@ def fail(error: str, *arguments: Any) -> None:
     raise getattr(lab_storage, error)(*arguments)
 
 
-@app.task(bind=True)
+@app.task(bind=True, base=LabTask)
 def work_on(self: LabTask, place: str, seconds: float) -> None:
     """Be where Python drops an exception, say so, and go on for so long whatever happens."""
     redis = self.app.backend.client
@@ -121,7 +125,7 @@ def work_on(self: LabTask, place: str, seconds: float) -> None:
     time.sleep(seconds)
 
 
-@app.task(bind=True)
+@app.task(bind=True, base=LabTask)
 def meet(self: LabTask, place: str, number: int, seconds: float) -> dict[str, Any]:
     """Wait until so many tasks run at once, then make calls by the storage of the parent."""
     redis = self.app.backend.client
@@ -131,10 +135,10 @@ def meet(self: LabTask, place: str, number: int, seconds: float) -> dict[str, An
         raise TimeoutError(f"{redis.get(place)} of {number} tasks have met")
     parent_pid, parents_storage = _parent
     with self.deadline("Meeting", seconds) as timeout:
-        lists = [storage().list_namespaces("kube-", timeout) for _ in range(20)]
+        lists = [labs.storage().list_namespaces("kube-", timeout) for _ in range(20)]
     return {
         "pid": os.getpid(),
         "parent": parent_pid,
-        "same storage": storage() is parents_storage,
+        "same storage": labs.storage() is parents_storage,
         "lists": lists,
     }

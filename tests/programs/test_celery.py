@@ -1,10 +1,11 @@
-"""``docs/examples/celery_app.py`` in a real worker, on a real broker."""
+"""`lab_storage.celery` in a real worker, on a real broker."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import json
+import logging
 import random
 import secrets
 import time
@@ -49,6 +50,7 @@ ERRORS = [
     KubernetesError(
         "no", "jovyan", "Pod", "lab-jovyan", "lab", 403, "Forbidden", "{}", "Creating lab"
     ),
+    lab_storage.ManifestError("Pod lab", "spec.containers[0].image", "is required"),
     lab_storage.MissingObjectError("Secret", "token", "lab-jovyan"),
     lab_storage.MissingSecretError("Secret", "token", "lab-jovyan"),
     lab_storage.OperationCancelledError("Creating lab", "jovyan"),
@@ -228,16 +230,16 @@ class WorkerTests:
         states: list[dict[str, Any]] = []
         lab = lab_of(user, {DELAY: "0.5"})
         lab.pod.spec.termination_grace_period_seconds = 1
-        assert "Running" == app.create.delay(user, lab.to_manifests(), SECONDS).get(
+        assert "Running" == app.labs.create.delay(user, lab.to_manifests(), SECONDS).get(
             SECONDS, on_message=states.append
         )
-        assert "Running" == app.status.delay(user, SECONDS).get(SECONDS)
-        labs = app.reconcile.delay(SECONDS).get(SECONDS)
+        assert "Running" == app.labs.status.delay(user, SECONDS).get(SECONDS)
+        labs = app.labs.reconcile.delay(SECONDS).get(SECONDS)
         assert "Running" == labs[user]["phase"]
         assert "small" == labs[user]["environment"]["CONTAINER_SIZE"]
-        assert app.delete.delay(user, SECONDS).get(SECONDS) is None
-        assert app.status.delay(user, SECONDS).get(SECONDS) is None
-        assert user not in app.reconcile.delay(SECONDS).get(SECONDS)
+        assert app.labs.delete.delay(user, SECONDS).get(SECONDS) is None
+        assert app.labs.status.delay(user, SECONDS).get(SECONDS) is None
+        assert user not in app.labs.reconcile.delay(SECONDS).get(SECONDS)
 
         progress = [each["result"]["events"] for each in states if each["status"] == "PROGRESS"]
         assert [progress[-1][:length] for length in range(1, len(progress) + 1)] == progress
@@ -245,18 +247,40 @@ class WorkerTests:
         assert any(each.startswith("Successfully assigned") for each in progress[-1])
         assert "SUCCESS" == states[-1]["status"]
 
+    def test_manifests_are_not_shown(
+        self, app: ModuleType, worker: Worker, server: Server, user: str
+    ) -> None:
+        """Their secrets are neither in what a worker says of its tasks, nor in results."""
+        manifests = manifests_of(user, {START: "pending"})
+        result = app.labs.create.delay(user, manifests, 10 * SECONDS)
+        await_progress(result)
+        inspect = app.app.control.inspect()
+        said = [inspect.active(), inspect.reserved(), inspect.query_task(result.id)]
+        said.append(result.backend.get_task_meta(result.id))
+        result.revoke(terminate=True)
+        with pytest.raises(TaskRevokedError):
+            result.get(SECONDS)
+        eventually(worker.is_idle, "the task is acknowledged")
+        server.await_no_watches()
+        done = app.labs.status.delay(f"{user}-none", SECONDS)
+        assert done.get(SECONDS) is None
+        said.append(done.backend.get_task_meta(done.id))
+        assert result.id in repr(said[0])
+        assert "not-a-secret" not in repr(said)
+        assert f"{user}-none" not in repr(said)
+
     def test_revocation_cancels(
         self, app: ModuleType, worker: Worker, server: Server, user: str
     ) -> None:
         """Tasks that wait for a pod end, and the worker goes on with others."""
         users = [f"{user}-{number}" for number in range(CONCURRENCY - 1)]
         results = [
-            app.create.delay(each, manifests_of(each, {START: "pending"}), 10 * SECONDS)
+            app.labs.create.delay(each, manifests_of(each, {START: "pending"}), 10 * SECONDS)
             for each in users
         ]
         for each, result in zip(users, results, strict=True):
             await_progress(result)
-            assert "Pending" == app.status.delay(each, SECONDS).get(SECONDS)
+            assert "Pending" == app.labs.status.delay(each, SECONDS).get(SECONDS)
 
         app.app.control.revoke([result.id for result in results], terminate=True)
         for result in results:
@@ -266,7 +290,7 @@ class WorkerTests:
         server.await_no_watches()
         if isinstance(server.cluster, EmbeddedServer):
             number = len(server.cluster.requests)
-        assert "Pending" == app.status.delay(users[0], SECONDS).get(SECONDS)
+        assert "Pending" == app.labs.status.delay(users[0], SECONDS).get(SECONDS)
         if isinstance(server.cluster, EmbeddedServer):
             assert number + 1 == len(server.cluster.requests)
         assert {"REVOKED"} == final_states(results)
@@ -281,7 +305,7 @@ class WorkerTests:
         for number in range(12):
             name = f"{user}-{number}"
             manifests = manifests_of(name, {START: "pending"})
-            results.append(app.create.delay(name, manifests, 10 * SECONDS))
+            results.append(app.labs.create.delay(name, manifests, 10 * SECONDS))
             time.sleep(chance.uniform(0, 0.05))
             results[-1].revoke(terminate=True)
         for result in results:
@@ -289,7 +313,7 @@ class WorkerTests:
                 result.get(SECONDS)
         eventually(worker.is_idle, "the tasks are acknowledged")
         server.await_no_watches()
-        assert app.status.delay(f"{user}-none", SECONDS).get(SECONDS) is None
+        assert app.labs.status.delay(f"{user}-none", SECONDS).get(SECONDS) is None
         assert {"REVOKED"} == final_states(results), f"seed {seed}"
 
     @prefork
@@ -317,7 +341,7 @@ class WorkerTests:
             with pytest.raises(KubernetesError) as here:
                 storage.create(lab_of(user), timeout_of(SECONDS, user, "Creating lab"))
         with pytest.raises(KubernetesError) as there:
-            app.create.delay(user, manifests_of(user), SECONDS).get(SECONDS)
+            app.labs.create.delay(user, manifests_of(user), SECONDS).get(SECONDS)
         assert 409 == there.value.status
         assert here.value.args == there.value.args
 
@@ -325,7 +349,7 @@ class WorkerTests:
         """A caller is told which container waits for what."""
         manifests = manifests_of(user, {START: "image-pull-back-off"})
         with pytest.raises(PodStartError) as error:
-            app.create.delay(user, manifests, SECONDS).get(SECONDS)
+            app.labs.create.delay(user, manifests, SECONDS).get(SECONDS)
         assert ("lab", f"lab-{user}", "notebook") == error.value.args[:3]
         assert error.value.reason in {"ErrImagePull", "ImagePullBackOff"}
         assert (error.value.message or "").endswith("not found")
@@ -334,7 +358,7 @@ class WorkerTests:
         """A caller is told what was being waited for."""
         manifests = manifests_of(user, {START: "pending"})
         with pytest.raises(OperationTimeoutError) as error:
-            app.create.delay(user, manifests, 1.5).get(SECONDS)
+            app.labs.create.delay(user, manifests, 1.5).get(SECONDS)
         assert ("Creating lab", user) == (error.value.operation, error.value.user)
         assert error.value.elapsed >= 1.5
         assert (error.value.last or "").startswith("the pod is Pending")
@@ -375,11 +399,11 @@ class WorkerTests:
         """Celery's exception leaves the call at once, and the process goes on."""
         children = worker.children
         manifests = manifests_of(user, {START: "pending"})
-        result = app.create.apply_async((user, manifests, 10 * SECONDS), soft_time_limit=2)
+        result = app.labs.create.apply_async((user, manifests, 10 * SECONDS), soft_time_limit=2)
         with pytest.raises(SoftTimeLimitExceeded):
             result.get(SECONDS)
         server.await_no_watches()
-        assert "Pending" == app.status.delay(user, SECONDS).get(SECONDS)
+        assert "Pending" == app.labs.status.delay(user, SECONDS).get(SECONDS)
         assert children == worker.children
 
     @prefork
@@ -388,7 +412,7 @@ class WorkerTests:
     ) -> None:
         """The whole worker is killed in the middle of a create; the next one completes it."""
         try:
-            result = app.create.delay(user, manifests_of(user, {DELAY: "1.5"}), SECONDS)
+            result = app.labs.create.delay(user, manifests_of(user, {DELAY: "1.5"}), SECONDS)
             await_progress(result)
             worker.kill()
             worker.start(visibility_seconds=0.5)
@@ -420,7 +444,7 @@ class WorkerTests:
                 (chance.randint(1, 20), chance.uniform(0, 0.01))
                 for _ in range(1 + (number % 10 == 0))
             ]
-            results[name] = app.create.apply_async(
+            results[name] = app.labs.create.apply_async(
                 (name, manifests_of(name), SECONDS), headers={extras.KILLS: kills}
             )
         assert ["Running"] * self.ROUNDS == [result.get(SECONDS) for result in results.values()]
@@ -485,11 +509,20 @@ def test_logs_and_events_do_not_show_secrets(app: ModuleType) -> None:
         sent.append(headers)
 
     before_task_publish.connect(keep)
-    app.create.delay("jovyan", manifests_of(), 60)
-    app.create.delay(username="jovyan", manifests=manifests_of(), seconds=60)
+    app.labs.create.delay("jovyan", manifests_of(), 60)
+    app.labs.create.delay(username="jovyan", manifests=manifests_of(), seconds=60)
     app.app.backend.client.flushall()
     assert [("(…)", "{…}")] * 2 == [(each["argsrepr"], each["kwargsrepr"]) for each in sent]
     assert "not-a-secret" not in repr(sent)
+
+
+def test_pools_log_no_arguments(caplog: pytest.LogCaptureFixture) -> None:
+    """At level debug, Celery's pools log what they are given."""
+    with caplog.at_level(logging.DEBUG, "celery.pool"):
+        logging.getLogger("celery.pool").debug(
+            "TaskPool: Apply %s (args:%s kwargs:%s)", "trace", ["not-a-secret"], {}
+        )
+    assert ["TaskPool: Apply trace (args:(…) kwargs:{…})"] == caplog.messages
 
 
 def test_all_errors_are_tried() -> None:
