@@ -234,6 +234,16 @@ TROUBLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[Any, ...]]
         [event("Killing", KILLING, container="notebook")],
         (T.PROBE, "notebook", "Killing", 0),
     ),
+    "killed by its liveness probe so often that events are missing": (
+        pod("Running", waiting("CrashLoopBackOff", last=end(137), restarts=9)),
+        [event("Killing", KILLING, 5, container="notebook")],
+        (T.PROBE, "notebook", "Killing", 137),
+    ),
+    "killed by its liveness probe once, and later a crash": (
+        pod("Running", waiting("CrashLoopBackOff", last=end(1), restarts=9)),
+        [event("Killing", KILLING, 5, container="notebook")],
+        (T.CRASH, "notebook", "Error", 1),
+    ),
     "a crash, and a probe that failed before it": (
         pod("Running", waiting("CrashLoopBackOff", last=end(1), restarts=1)),
         [event("Unhealthy", LIVENESS, container="notebook")],
@@ -306,6 +316,19 @@ TROUBLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[Any, ...]]
             condition("Ready", "False"), condition("ContainersReady"))),
         [],
         (T.NODE, None, "NodeNotReady", None),
+    ),
+    "its node does not answer, and it is evicted": (
+        pod("Running", running(), metadata=DELETED, conditions=(
+            condition("Ready", "False"), condition("ContainersReady"),
+            condition("DisruptionTarget", reason="DeletionByTaintManager"))),
+        [],
+        (T.NODE, None, "NodeNotReady", None),
+    ),
+    "evicted by a taint": (
+        pod("Running", running(), metadata=DELETED, conditions=(
+            READY, condition("DisruptionTarget", reason="DeletionByTaintManager"))),
+        [],
+        (T.DISRUPTION, None, "DeletionByTaintManager", None),
     ),
     "its node lost the container": (
         pod("Failed", ended(137, "ContainerStatusUnknown"), conditions=(EVICTING,),

@@ -75,6 +75,26 @@ def lost_container(pod: Pod, _events: list[Event]) -> Finding | None:
     return _first_end(pod, "ContainerStatusUnknown")
 
 
+def lost_node(pod: Pod, events: list[Event]) -> Finding | None:
+    """A pod that is not ready since its node is lost; its eviction only follows.
+
+    The node controller resets the status of the condition Ready and leaves the rest as the
+    kubelet wrote it last. A kubelet that resets it gives a reason
+    (pkg/controller/util/node, ``MarkPodsNotReady``).
+    """
+    ready = pod.conditions.get("Ready")
+    if pod.phase != "Running" or ready is None or ready.status != "False" or ready.reason:
+        return None
+    if not all(container.is_ready for container in pod.containers if container.is_running):
+        return None
+    for event in reversed(events):
+        if event.reason == "NodeNotReady" and not _is_before(event.last, ready.since):
+            return _reported(PodTrouble.NODE, event)
+    if pod.is_true("ContainersReady"):
+        return Finding(PodTrouble.NODE, "NodeNotReady", since=ready.since)
+    return None
+
+
 def disruption(pod: Pod, _events: list[Event]) -> Finding | None:
     """The condition DisruptionTarget, which may be left over from an eviction that was given up.
 
@@ -221,25 +241,27 @@ def _is_bad_end(pod: Pod, container: Container) -> bool:
 
 def _cause_in_events(container: Container, end: End, events: list[Event]) -> Finding | None:
     """Who ended a container: a probe or a failed hook, which only events say."""
-    own = [
-        event
-        for event in reversed(events)
-        if event.container == container.name and not _is_before(event.last, end.started)
-    ]
-    for event in own:
+    own = [event for event in reversed(events) if event.container == container.name]
+    in_run = [event for event in own if not _is_before(event.last, end.started)]
+    for event in in_run:
         if event.reason == "FailedPostStartHook":
             return _reported(PodTrouble.START, event)
-    killing = [
+    was_killed = end.exit_code in words.KILLED
+    # After some dozen events about a pod its kubelet writes one in five minutes
+    # (k8s.io/client-go/tools/record, ``EventSourceObjectSpamFilter``), so that the event of the
+    # last of many kills may be missing.
+    kills = [
         event
-        for event in own
+        for event in (own if was_killed else in_run)
         if event.reason == "Killing" and words.PROBE_KILL.search(event.message)
     ]
-    if killing or end.exit_code in words.KILLED:
-        # Why it was killed says more than that it was.
-        for event in own:
-            if event.reason == "Unhealthy" and not event.message.startswith("Readiness"):
-                return _reported(PodTrouble.PROBE, event)
-    return _reported(PodTrouble.PROBE, killing[0]) if killing else None
+    if not (kills or was_killed):
+        return None
+    # Why it was killed says more than that it was.
+    for event in own if kills else in_run:
+        if event.reason == "Unhealthy" and not event.message.startswith("Readiness"):
+            return _reported(PodTrouble.PROBE, event)
+    return _reported(PodTrouble.PROBE, kills[0]) if kills else None
 
 
 def not_ready(pod: Pod, events: list[Event]) -> Finding | None:
@@ -260,26 +282,6 @@ def not_ready(pod: Pod, events: list[Event]) -> Finding | None:
     return None
 
 
-def lost_node(pod: Pod, events: list[Event]) -> Finding | None:
-    """A running pod that is not ready since its node is lost.
-
-    The node controller then resets the status of the condition Ready and leaves the rest as the
-    kubelet wrote it last. A kubelet that resets it gives a reason
-    (pkg/controller/util/node, ``MarkPodsNotReady``).
-    """
-    ready = pod.conditions.get("Ready")
-    if pod.phase != "Running" or ready is None or ready.status != "False" or ready.reason:
-        return None
-    if not all(container.is_ready for container in pod.containers if container.is_running):
-        return None
-    for event in reversed(events):
-        if event.reason == "NodeNotReady" and not _is_before(event.last, ready.since):
-            return _reported(PodTrouble.NODE, event)
-    if pod.is_true("ContainersReady"):
-        return Finding(PodTrouble.NODE, "NodeNotReady", since=ready.since)
-    return None
-
-
 def failed(pod: Pod, _events: list[Event]) -> Finding | None:
     """A pod that has failed, and nothing else says why."""
     is_failed = pod.phase == "Failed"
@@ -290,13 +292,13 @@ RULES: tuple[Callable[[Pod, list[Event]], Finding | None], ...] = (
     out_of_memory,
     pod_reason,
     lost_container,
+    lost_node,
     disruption,
     unscheduled,
     waiting,
     stuck,
     ended,
     not_ready,
-    lost_node,
     failed,
 )
 
