@@ -25,7 +25,11 @@ through a result backend and builds it again
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+
+from lab_storage._pod_data import PodDiagnosis, from_plain, to_plain
 
 __all__ = [
     "KubernetesError",
@@ -142,6 +146,10 @@ class MissingSecretError(MissingObjectError):
     """
 
 
+def _diagnosis(value: PodDiagnosis | dict[str, Any] | None) -> PodDiagnosis | None:
+    return from_plain(value) if isinstance(value, dict) else value
+
+
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
 class PodStartError(LabStorageError):
     """A container waits with a reason that the caller asked not to wait for.
@@ -155,6 +163,8 @@ class PodStartError(LabStorageError):
         (``Unschedulable``).
     reason, message
         What Kubernetes says about it.
+    diagnosis
+        What is wrong with the pod, a `PodDiagnosis`, as far as it could be read.
     """
 
     name: str
@@ -162,12 +172,24 @@ class PodStartError(LabStorageError):
     container: str | None
     reason: str
     message: str | None = None
+    diagnosis: PodDiagnosis | None = attrs.field(default=None, converter=_diagnosis)
+
+    @property
+    def args(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """What another one can be made of, in JSON's types: the diagnosis as a `dict`."""
+        *others, diagnosis = attrs.astuple(self, recurse=False)
+        return (*others, diagnosis and to_plain(diagnosis))
 
     def __str__(self) -> str:
         who = describe_object("Pod", self.namespace, self.name)
         if self.container is not None:
             who += f", container {self.container}"
-        return one_line(": ".join(part for part in (who, self.reason, self.message) if part))
+        text = ": ".join(part for part in (who, self.reason, self.message) if part)
+        # A back-off does not say what lies behind it.
+        known = self.diagnosis
+        if known is not None and known.trouble is not None and known.reason != self.reason:
+            text += f" ({known})"
+        return one_line(text)
 
 
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)

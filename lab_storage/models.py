@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,6 +21,7 @@ from lab_storage._manifests.kinds import (
     NameRule,
 )
 from lab_storage._manifests.lab import lab_manifests, read_lab
+from lab_storage._pod_data import PodPhase as PodPhase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,39 +39,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["FAIL_FAST", "LabObjectNames", "LabObjects", "LabStateObjects", "PodPhase"]
-
-
-class PodPhase(enum.Enum):
-    """The phase of a pod.
-
-    The values are Kubernetes' words
-    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase).
-    """
-
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    UNKNOWN = "Unknown"
-
-    @classmethod
-    def of(cls, value: object) -> PodPhase:
-        """Read a phase as the server sent it.
-
-        Parameters
-        ----------
-        value
-            The ``status.phase`` of a pod, of any type.
-
-        Returns
-        -------
-        PodPhase
-            The phase; `UNKNOWN` if there is none, or if Kubernetes has not defined it.
-        """
-        try:
-            return cls(value)
-        except ValueError:
-            return cls.UNKNOWN
 
 
 def _text(_instance: object, attribute: attrs.Attribute[str], value: object) -> None:

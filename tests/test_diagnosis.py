@@ -618,3 +618,11 @@ def test_no_json_makes_it_raise(content: Any, events: Any) -> None:
     lines = [str(diagnosis), *diagnosis.events]
     lines += [diagnosis.reason or "", diagnosis.message or "", diagnosis.container or ""]
     assert [] == [line for line in lines if not line.isprintable()]
+
+
+def test_every_trouble_has_a_hint() -> None:
+    """A person learns what to do about each trouble, in a line."""
+    hints = [trouble.hint for trouble in PodTrouble]
+
+    assert [] == [hint for hint in hints if not (hint.isprintable() and hint.endswith((".", "?")))]
+    assert len(hints) == len({*hints})

@@ -29,6 +29,8 @@ from lab_storage import (
     PodStartError,
     Timeout,
 )
+from lab_storage.diagnosis import diagnose
+from tests.support.diagnosing import end, pod, waiting
 from tests.support.labs import names_of, timeout_of
 
 ERRORS = [
@@ -54,6 +56,14 @@ ERRORS = [
     OperationTimeoutError("Starting lab", "jovyan", 30.04, "503 ServiceUnavailable:\n\ttry later"),
     PodStartError("lab", "lab-jovyan", None, "Unschedulable"),
     PodStartError("lab", "lab-jovyan", "notebook", "ErrImagePull", "no such image:\nlab:1"),
+    PodStartError(
+        "lab",
+        "lab-jovyan",
+        "notebook",
+        "CrashLoopBackOff",
+        "back-off 10s",
+        diagnose(pod("Running", waiting("CrashLoopBackOff", last=end(137, "OOMKilled")))),
+    ),
 ]
 TEXTS = [
     "refused",
@@ -68,6 +78,10 @@ TEXTS = [
     "Starting lab (user jovyan) timed out after 30.0 s (last: 503 ServiceUnavailable: try later)",
     "Pod lab-jovyan/lab: Unschedulable",
     "Pod lab-jovyan/lab, container notebook: ErrImagePull: no such image: lab:1",
+    (
+        "Pod lab-jovyan/lab, container notebook: CrashLoopBackOff: back-off 10s "
+        "(OutOfMemory in container notebook: OOMKilled (exit code 137))"
+    ),
 ]
 ATTRIBUTES = {
     KubernetesError: "message user kind namespace name status reason body operation",
@@ -76,7 +90,7 @@ ATTRIBUTES = {
     MissingSecretError: "kind name namespace",
     OperationCancelledError: "operation user",
     OperationTimeoutError: "operation user elapsed last",
-    PodStartError: "name namespace container reason message",
+    PodStartError: "name namespace container reason message diagnosis",
 }
 each_error = pytest.mark.parametrize("error", ERRORS, ids=repr)
 
@@ -128,7 +142,7 @@ class TestEach:
         """As task queues do that send errors as JSON."""
         copied = type(error)(*json.loads(json.dumps(error.args)))
 
-        assert attributes_of(error) == error.args
+        assert attributes_of(error) == attributes_of(copied)
         assert (str(error), error.args) == (str(copied), copied.args)
 
     @each_error

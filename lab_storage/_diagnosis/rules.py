@@ -15,7 +15,7 @@ import attrs
 from lab_storage._diagnosis import words
 from lab_storage._diagnosis.events import Event
 from lab_storage._diagnosis.pod import Condition, Container, End, Pod
-from lab_storage._diagnosis.trouble import PodTrouble
+from lab_storage._pod_data import PodTrouble
 
 _VOLUME_NAME = re.compile(r'volume "([^"]+)"')
 

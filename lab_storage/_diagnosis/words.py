@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from lab_storage._diagnosis.trouble import PodTrouble
+from lab_storage._pod_data import PodTrouble
 
 # ``state.waiting.reason`` of a container: pkg/kubelet/images/types.go,
 # pkg/kubelet/kuberuntime/kuberuntime_container.go, pkg/kubelet/container/sync_result.go,
