@@ -57,20 +57,20 @@ class KubernetesError(LabStorageError):
     Attributes
     ----------
     message
-        What the server said, in its own words where it said any. Of a Secret
-        only what cannot show a value of it.
+        What the server said, in its own words if it said anything. For a Secret,
+        only what cannot show any of its values.
     user
-        Whose lab it was about, as the `Timeout` of the call says.
+        The user whose lab it is, according to the `Timeout` of the call.
     kind, namespace, name
-        The object, as far as there is one.
+        The object, if there is one.
     status
-        The HTTP status, or `None` where there was no usable answer.
+        The HTTP status, or `None` if there was no usable answer.
     reason
-        Kubernetes' word for the status, as ``AlreadyExists``.
+        Kubernetes' word for the status, such as ``AlreadyExists``.
     body
         The body of the answer, as text; always `None` for a Secret.
     operation
-        What was being done, as the `Timeout` of the call says.
+        What was being done, according to the `Timeout` of the call.
     """
 
     message: str
@@ -119,7 +119,7 @@ class ManifestError(LabStorageError, ValueError):
 
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
 class MissingObjectError(LabStorageError):
-    """An object that has to be there is not.
+    """A required object does not exist.
 
     Attributes
     ----------
@@ -132,12 +132,12 @@ class MissingObjectError(LabStorageError):
     namespace: str
 
     def __str__(self) -> str:
-        return f"{describe_object(self.kind, self.namespace, self.name)} does not exist"
+        return one_line(f"{describe_object(self.kind, self.namespace, self.name)} does not exist")
 
 
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
 class MissingSecretError(MissingObjectError):
-    """A Secret that has to be there is not.
+    """A required Secret does not exist.
 
     Attributes
     ----------
@@ -152,14 +152,14 @@ def _diagnosis(value: PodDiagnosis | dict[str, Any] | None) -> PodDiagnosis | No
 
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
 class PodStartError(LabStorageError):
-    """A container waits with a reason that the caller asked not to wait for.
+    """A container waits for a reason in ``fail_fast``.
 
     Attributes
     ----------
     name, namespace
         The pod.
     container
-        The container or init container, or `None` where the pod itself waits
+        The container or init container, or `None` if the pod itself waits
         (``Unschedulable``).
     reason, message
         What Kubernetes says about it.
@@ -201,12 +201,12 @@ class OperationTimeoutError(LabStorageError, TimeoutError):
     operation
         What was being done.
     user
-        Whose lab it was about, if that was said.
+        The user whose lab it is, if the `Timeout` says so.
     elapsed
-        Seconds since the `Timeout` was made.
+        Seconds since the `Timeout` was made; for a part of one, since the whole was made.
     last
-        The last failure seen before the end, or what was still being waited
-        for; `None` where there was none.
+        The last failure that was not over, or what the call was still waiting for;
+        `None` if there was neither.
     """
 
     operation: str
@@ -222,14 +222,14 @@ class OperationTimeoutError(LabStorageError, TimeoutError):
 
 @attrs.define(auto_exc=True, slots=False, eq=False, repr=False)
 class OperationCancelledError(LabStorageError):
-    """Somebody called `Timeout.cancel`.
+    """The call was cancelled by `Timeout.cancel`.
 
     Attributes
     ----------
     operation
         What was being done.
     user
-        Whose lab it was about, if that was said.
+        The user whose lab it is, if the `Timeout` says so.
     """
 
     operation: str

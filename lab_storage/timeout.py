@@ -1,4 +1,4 @@
-"""Deadline and cancellation: what every blocking call is given."""
+"""Deadline and cancellation of blocking calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLICE_SECONDS = 0.2
 class Timeout:
     """A deadline on the monotonic clock, and the handle to cancel by.
 
-    It begins when it is made. One object may be given to several calls, one
+    It starts when it is made. One object may be passed to several calls, one
     after another or at once, and is safe to use from any thread.
 
     Parameters
@@ -30,16 +30,16 @@ class Timeout:
     operation
         What is being done, for messages: ``"Starting lab"``.
     timeout
-        How long it may take. Zero is expired from the start.
+        How long it may take. Zero has expired from the start.
     user
-        Whose lab it is about, for messages and logs.
+        The user whose lab it is, for messages and logs.
 
     Raises
     ------
     ValueError
         If ``timeout`` is negative.
     TypeError
-        If ``timeout`` is no `datetime.timedelta`, or ``operation`` no `str`.
+        If ``timeout`` is not a `datetime.timedelta`, or ``operation`` is not a `str`.
     """
 
     def __init__(self, operation: str, timeout: timedelta, user: str | None = None) -> None:
@@ -81,23 +81,22 @@ class Timeout:
         Raises
         ------
         OperationCancelledError
-            Once it is cancelled, whether it is expired or not.
+            Once it is cancelled, whether it has expired or not.
         OperationTimeoutError
-            Once it is expired.
+            Once it has expired.
         """
         left = self._left()
         if self.cancelled:
             raise OperationCancelledError(self.operation, self.user)
         if left <= 0:
-            raise OperationTimeoutError(self.operation, self.user, self.elapsed())
+            raise OperationTimeoutError(self.operation, self.user, self._whole.elapsed())
         return left
 
     def partial(self, timeout: timedelta) -> Timeout:
-        """Make a child: a deadline of its own that is never after this one's.
+        """Make a child, whose deadline is never later than this one's.
 
-        It is cancelled with this one; its own cancellation leaves this one
-        alone. It can be made of an expired or cancelled one too, and is then
-        the same.
+        It is cancelled with this one; cancelling the child leaves this one
+        alone. The child of an expired or cancelled timeout is expired or cancelled too.
 
         Parameters
         ----------
@@ -107,7 +106,7 @@ class Timeout:
         Raises
         ------
         TypeError
-            If ``timeout`` is no `datetime.timedelta`.
+            If ``timeout`` is not a `datetime.timedelta`.
         """
         seconds = max(0.0, timeout_seconds(timeout))
         child = Timeout(self.operation, timedelta(0), self.user)
@@ -116,7 +115,7 @@ class Timeout:
         return child
 
     def cancel(self) -> None:
-        """End all calls that were given this object or a child of it.
+        """End all calls with this object or a child of it.
 
         Each raises `OperationCancelledError` within 0.25 s. May be called from
         any thread, from a signal handler, and any number of times. Does not
@@ -128,7 +127,7 @@ class Timeout:
 
     @property
     def cancelled(self) -> bool:
-        """Whether `cancel` was called on this object or one it is a part of."""
+        """Whether `cancel` was called on this object or on one that it is a part of."""
         # Asked some ten times a request: a generator would cost more than the loop.
         for timeout in self._line:  # noqa: SIM110
             if timeout._cancelled:
@@ -139,6 +138,11 @@ class Timeout:
     def expired(self) -> bool:
         """Whether the deadline has passed."""
         return self._left() <= 0
+
+    @property
+    def _whole(self) -> Timeout:
+        """The timeout that this one is a part of, or a part of a part; else itself."""
+        return self._line[-1]
 
     def _left(self) -> float:
         return self._deadline - monotonic()
@@ -214,7 +218,7 @@ class Signal:
 
 
 def timeout_seconds(timeout: timedelta) -> float:
-    """Seconds of a `timedelta`; a clear error for anything else, as a number."""
+    """Seconds of a `timedelta`; a clear error for anything else, such as a number."""
     if not isinstance(timeout, timedelta):
         raise TypeError(f"timeout must be a datetime.timedelta, not {type(timeout).__name__}")
     return timeout.total_seconds()

@@ -133,6 +133,19 @@ class TestEach:
         assert (str(error), attributes_of(error)) == (str(copied), attributes_of(copied))
 
     @each_error
+    def test_shows_no_control_characters(self, error: LabStorageError) -> None:
+        """Whatever stands in its attributes moves no cursor and begins no line of a log."""
+        odd = [
+            f"{value}\x1b[2J\r\n\x00\u2028" if isinstance(value, str) else value
+            for value in attributes_of(error)
+        ]
+
+        text = str(type(error)(*odd))
+
+        assert text.isprintable()
+        assert r"\x1b[2J" in text
+
+    @each_error
     def test_survives_copying(self, error: LabStorageError) -> None:
         """A copy has what the error has."""
         assert attributes_of(error) == attributes_of(copy.copy(error))

@@ -209,6 +209,18 @@ class TestPartial:
         ):
             part.left()
 
+    def test_reports_the_elapsed_time_of_the_whole(self, clock: Clock) -> None:
+        """An error of a part, and of a part of a part, says how long the operation took."""
+        timeout = Timeout("Starting lab", seconds(30))
+        clock.now += 20
+        part = timeout.partial(seconds(5)).partial(seconds(2))
+        clock.now += 3
+
+        with pytest.raises(OperationTimeoutError) as caught:
+            part.left()
+
+        assert (23.0, 3.0) == (caught.value.elapsed, part.elapsed())
+
     def test_counts_its_own_elapsed_time(self, clock: Clock) -> None:
         """It begins when it is made."""
         timeout = Timeout("Starting lab", seconds(30))

@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import json
 import pickle
+import re
 import traceback
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import attrs
 import pytest
 import ruamel.yaml
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes import client
 
@@ -1039,40 +1040,83 @@ def test_a_check_of_a_newer_client_names_the_object_and_shows_no_value(
     assert (None, None) == (error.__cause__, error.__context__)
 
 
+class Odd:
+    """An object of no type that JSON or YAML has."""
+
+
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.datetimes()
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.decimals(),
+    st.text(),
+    st.text(alphabet="\ud800\x1b\n~/", min_size=1),
+    st.binary(),
+    st.dates(),
+    st.datetimes(timezones=st.sampled_from([None, dt.timezone(dt.timedelta(hours=14))])),
+    st.sampled_from([2**64, -(2**64), 10**400, "v1", "Pod", "List", "PodList", "nb", "env"]),
+    st.builds(ruamel.yaml.scalarbool.ScalarBoolean, st.integers(0, 1)),
+    st.builds(ruamel.yaml.scalarfloat.ScalarFloat, st.floats(), m_sign=st.none(), prec=st.just(1)),
+    st.builds(Odd),
+)
+WORDS = st.sampled_from(
+    ["apiVersion", "kind", "items", "metadata", "name", "labels", "uid", "spec", "data", "status"]
 )
 ANYTHING = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
         st.dictionaries(
-            st.one_of(st.sampled_from(["name", "spec", "data", "containers"]), SCALARS),
+            st.one_of(
+                WORDS, st.text(), st.integers(), st.booleans(), st.none(), st.floats(), st.binary()
+            ),
             inner,
             max_size=3,
         ),
+        st.dictionaries(WORDS, inner, max_size=6).map(ruamel.yaml.comments.CommentedMap),
     ),
     max_leaves=8,
 )
 
 
-@settings(deadline=None)
-@given(
-    kind=st.sampled_from(["Pod", "Secret", "Service", "NetworkPolicy"]),
-    field=st.sampled_from(["metadata", "spec", "data", "stringData", "status", "kind"]),
-    value=ANYTHING,
-)
-def test_whatever_stands_in_a_manifest_no_other_error_is_raised(
-    kind: str, field: str, value: object
-) -> None:
-    """Random contents are read, and can then be written as JSON, or are a ManifestError."""
+def places(value: object) -> list[tuple[Any, Any]]:
+    """List every place in a manifest: a mapping or list, and a key or index of it."""
+    if not isinstance(value, (dict, list)):
+        return []
+    keys = list(value if isinstance(value, dict) else range(len(value)))
+    return [(value, key) for key in keys] + [place for key in keys for place in places(value[key])]
+
+
+@st.composite
+def odd_labs(draw: st.DrawFn) -> list[Any]:
+    """Put anything into any place of a lab, an unknown one included."""
     manifests = lab()
-    find(manifests, kind)[field] = value
+    for _ in range(draw(st.integers(1, 2))):
+        container, key = draw(st.sampled_from(places(manifests)))
+        if isinstance(container, dict) and draw(st.booleans()):
+            key = draw(st.one_of(st.text(), st.integers(), st.booleans()))
+        container[key] = draw(ANYTHING)
+    return manifests
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(manifests=st.one_of(odd_labs(), ANYTHING, st.lists(ANYTHING)))
+def test_whatever_stands_in_manifests_no_other_error_is_raised(manifests: Any) -> None:
+    """Anything is read, and can then be written as JSON, or is one of the two errors."""
+    error: Exception | None = None
     try:
         objects = LabObjects.from_manifests(manifests, NAMES)
-    except ManifestError:
-        return
-    assert objects.to_manifests() == json.loads(json.dumps(objects.to_manifests()))
+    except (ManifestError, TypeError) as raised:
+        error = raised
+    if error is None:
+        assert objects.to_manifests() == json.loads(json.dumps(objects.to_manifests()))
+    elif isinstance(error, ManifestError):
+        assert str(error).isprintable()
+        assert pickle.loads(pickle.dumps(error)).args == error.args
+    else:
+        assert re.match(r"manifests? (\d+ )?must be ", str(error))
 
 
 # Objects made by hand ----------------------------------------------------------------------------
