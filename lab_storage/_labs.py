@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from lab_storage._api import objects as _objects
-from lab_storage._api.answer import Request, mapping_at
-from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
+from lab_storage._api.answer import mapping_at
+from lab_storage._api.call import Call
+from lab_storage._api.creation import create as create_object
+from lab_storage._api.objects import read_model
+from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import DELETED, LISTED, follow
 from lab_storage._api.workers import Workers
-from lab_storage._manifests.decode import decode
 from lab_storage._manifests.kinds import (
     CONFIG_MAP,
     NAMESPACE,
@@ -21,6 +21,7 @@ from lab_storage._manifests.kinds import (
     SERVICE_ACCOUNT,
     Kind,
 )
+from lab_storage._manifests.sealed import Sealed
 from lab_storage.exceptions import KubernetesError
 from lab_storage.models import LabObjectNames, LabStateObjects
 
@@ -28,124 +29,110 @@ Manifest = dict[str, Any]
 
 
 def create(
-    client: Client,
+    call: Call,
     workers: Workers,
-    operation: Operation,
-    manifests: list[tuple[Kind, Manifest]],
+    manifests: Sequence[tuple[Kind, Sealed[Manifest]]],
     manager: str,
 ) -> None:
     """Create a lab: the namespace, then all the rest side by side, then the pod.
 
     Parameters
     ----------
-    client, workers, operation
-        What sends the requests, side by side, for what.
+    call, workers
+        What sends the requests, side by side.
     manifests
-        Each with its kind; the namespace first, the pod last.
+        The objects, each with its kind.
     manager
-        Who makes the objects, by `lab_storage._api.objects.manager_of`.
+        Who makes the objects, by `lab_storage._api.creation.manager_of`.
     """
-    (_, namespace), *others, (_, pod) = manifests
-    is_new = _objects.create(client, operation, NAMESPACE, namespace, manager) is not None
+    is_new = False
+    # In a namespace that is new there is nothing yet.
+    for kind, manifest in manifests:
+        if kind is NAMESPACE:
+            is_new = create_object(call, kind, manifest, manager)
 
-    def make(operation: Operation, kind: Kind, manifest: Manifest) -> None:
-        # In a namespace that is new there is nothing yet.
-        _objects.create(client, operation, kind, manifest, manager, may_exist=not is_new)
+    def make(call: Call, kind: Kind, manifest: Sealed[Manifest]) -> None:
+        create_object(call, kind, manifest, manager, may_exist=not is_new)
         if kind is RESOURCE_QUOTA:
-            _wait_for_quota(client, operation, manifest)
+            _wait_for_quota(call, manifest)
 
+    pods = [manifest for kind, manifest in manifests if kind is POD]
+    others = [each for each in manifests if each[0] not in (NAMESPACE, POD)]
     # What waits for a controller comes first, so that it begins first.
-    others.sort(key=lambda item: item[0] is not RESOURCE_QUOTA)
-    tasks = [partial(make, kind=kind, manifest=manifest) for kind, manifest in others]
-    tasks.insert(0, partial(_wait_for_service_account, client, pod=pod))
-    workers.run(operation, tasks)
-    make(operation, POD, pod)
+    others.sort(key=lambda each: each[0] is not RESOURCE_QUOTA)
+    tasks = [partial(_wait_for_service_account, pod=pod) for pod in pods]
+    tasks += [partial(make, kind=kind, manifest=manifest) for kind, manifest in others]
+    workers.run(call, tasks)
+    for pod in pods:
+        make(call, POD, pod)
 
 
-def _wait_for_service_account(client: Client, operation: Operation, pod: Manifest) -> None:
+def _wait_for_service_account(call: Call, pod: Sealed[Manifest]) -> None:
     """Block until the ServiceAccount that the pod runs as is there.
 
     A controller makes the default one in each new namespace; without it, a pod is
     refused (https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/).
     """
-    spec = pod.get("spec") or {}
+    spec = pod.open().get("spec") or {}
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    namespace = pod["metadata"]["namespace"]
+    namespace = pod.open()["metadata"]["namespace"]
+    del spec
     _wait_until(
-        client,
-        operation,
-        _objects.named(SERVICE_ACCOUNT, namespace, name),
+        call,
+        list_of_one(SERVICE_ACCOUNT, namespace, name),
         lambda _: True,
         f"ServiceAccount {namespace}/{name} does not exist yet",
     )
 
 
-def _wait_for_quota(client: Client, operation: Operation, quota: Manifest) -> None:
+def _wait_for_quota(call: Call, quota: Sealed[Manifest]) -> None:
     """Block until the quota's controller has taken note of all its limits.
 
     Until it has, whatever the quota counts is refused
     (``status unknown for quota``).
     """
-    metadata = quota["metadata"]
+    metadata = quota.open()["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
-    limits = set((quota.get("spec") or {}).get("hard") or {})
+    limits = set((quota.open().get("spec") or {}).get("hard") or {})
     _wait_until(
-        client,
-        operation,
-        _objects.named(RESOURCE_QUOTA, namespace, name),
+        call,
+        list_of_one(RESOURCE_QUOTA, namespace, name),
         lambda found: limits <= set(mapping_at(found, "status", "hard")),
         f"the status of ResourceQuota {namespace}/{name} is not known yet",
     )
 
 
 def _wait_until(
-    client: Client,
-    operation: Operation,
-    request: Request,
-    is_ready: Callable[[Manifest], bool],
-    waits_for: str,
+    call: Call, request: Request, is_ready: Callable[[Manifest], bool], what: str
 ) -> None:
-    """Block until there is an object that is ready, unless the server will not tell."""
-    # Its own, since what goes wrong with the objects that are made meanwhile is over
-    # when this is not.
-    operation = operation.part()
+    """Block until there is an object that is ready, unless it may not be watched."""
     try:
-        for change in follow(client, operation, request):
+        for change in follow(call, request):
             if change.type not in (DELETED, LISTED) and is_ready(change.object):
                 break
-            operation.last = waits_for
+            call.wait_for(request, what)
     except KubernetesError as error:
-        # Waiting spares the server pods that it has to refuse, and is not asked for. Who
+        # Waiting spares the server pods that it has to refuse, and is not asked for. Whoever
         # may create pods need not be allowed to watch this.
-        operation.write(
-            operation.log.debug,
-            "Object is not waited for",
-            kind=request.kind.name,
-            namespace=request.namespace,
-            name=request.name,
+        call.write(
+            call.log.debug,
+            "Not allowed to watch object; not waiting for it",
+            request,
             reason=str(error),
         )
     else:
-        operation.debug("Object is ready", request.kind.name, request.namespace, request.name)
+        call.debug("Object is ready", request)
 
 
-def read(
-    client: Client, workers: Workers, operation: Operation, names: LabObjectNames
-) -> LabStateObjects | None:
-    """Read what tells the state of a lab; `None` where it is not whole."""
-
-    def read_one(operation: Operation, kind: Kind, name: str) -> Any:
-        content = _objects.read(client, operation, kind, names.namespace, name)
-        return None if content is None else decode(kind, content)
-
-    env_config_map, quota, pod = workers.run(
-        operation,
-        [
-            partial(read_one, kind=CONFIG_MAP, name=names.env_config_map),
-            partial(read_one, kind=RESOURCE_QUOTA, name=names.quota),
-            partial(read_one, kind=POD, name=names.pod),
-        ],
+def read(call: Call, workers: Workers, names: LabObjectNames) -> LabStateObjects | None:
+    """Read what the state of a lab consists of; `None` if it is not whole."""
+    wanted = (
+        (CONFIG_MAP, names.env_config_map),
+        (RESOURCE_QUOTA, names.quota),
+        (POD, names.pod),
     )
+    tasks = [partial(read_model, kind=k, namespace=names.namespace, name=n) for k, n in wanted]
+    env_config_map, quota, pod = workers.run(call, tasks)
     if env_config_map is None or pod is None:
         return None
     return LabStateObjects(env_config_map, quota, pod)

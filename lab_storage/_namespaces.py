@@ -2,69 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
-from lab_storage._api import objects as _objects
-from lab_storage._api.answer import JSON, Answer, Request, mapping_at, mappings_at
-from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
-from lab_storage._api.retry import Backoff, TransientError, call
+from lab_storage._api.answer import Answer, TransientError, mapping_at, mappings_at
+from lab_storage._api.call import Call
+from lab_storage._api.deletion import delete as delete_object
+from lab_storage._api.request import TABLE, Request
 from lab_storage._manifests.kinds import NAMESPACE
-from lab_storage.exceptions import one_line
+from lab_storage.exceptions import KubernetesError, one_line
 
-# Names alone: a namespace's managedFields are most of it. See
-# https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
-_TABLE = f"application/json;as=Table;v=v1;g=meta.k8s.io,{JSON}"
 PAGE_SIZE = 2000
 
 
-def list_names(client: Client, operation: Operation, prefix: str) -> list[str]:
-    """Give the names of all namespaces that begin with ``prefix``, as the server sorts them."""
-    first = Request(
-        "GET", NAMESPACE, query={"includeObject": "None", "limit": str(PAGE_SIZE)}, accept=_TABLE
-    )
-    backoff = Backoff(operation, first)
-    names: list[str] = []
-    token = ""
-    while True:
-        query = {**first.query, "continue": token} if token else first.query
-        try:
-            page, token = _read_page(client, operation, attrs.evolve(first, query=query), prefix)
-        except TransientError as error:
-            names, token = [], ""
-            backoff.pause(error)
-            continue
-        names += page
-        if not token:
-            operation.debug("Listed namespaces", NAMESPACE.name, None, None)
+def list_names(call: Call, prefix: str) -> list[str]:
+    """Give the names of all namespaces that start with ``prefix``, in the server's order.
+
+    All pages of a list are of one moment, which a server forgets after some minutes: then it
+    answers 410, and everything is listed again
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses).
+    """
+    # Names alone: a namespace's managedFields are most of it.
+    query = {"includeObject": "None", "limit": str(PAGE_SIZE)}
+    request = Request("GET", NAMESPACE, query=query, accept=TABLE)
+    for attempt in call.attempts(request):
+        with attempt:
+            names = list(_read_pages(call, request, prefix))
+            call.debug("Listed namespaces", request)
             return names
+    raise RuntimeError("a call ends by its deadline, not by itself")
 
 
-def _read_page(
-    client: Client, operation: Operation, request: Request, prefix: str
-) -> tuple[list[str], str]:
-    """Give the names of a page that begin with ``prefix``, and the token of the next page.
-
-    Of the page itself nothing is left then: only one is in memory at a time.
+def _read_pages(call: Call, first: Request, prefix: str) -> Iterator[str]:
+    """Yield the names that start with ``prefix``; only one page is in memory at a time.
 
     Raises
     ------
     TransientError
-        If the first page has to be asked for again. All are of one moment, and the server has
-        forgotten it
-        (https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses).
+        If the server has forgotten the list between two pages.
     """
-    answer = call(client, request, operation, is_welcome=_is_expired)
-    if not answer.is_success:
-        raise TransientError(answer.message, answer.status)
-    token = mapping_at(answer.content, "metadata").get("continue") or ""
-    return _names(answer.content, prefix), token
-
-
-def _is_expired(answer: Answer) -> bool:
-    return answer.status == 410
+    request = first
+    while True:
+        try:
+            content = call.request(request, Answer.read_list)
+        except KubernetesError as error:
+            if error.status != 410:
+                raise
+            raise TransientError(error.message, error.status) from error
+        yield from _names(content, prefix)
+        token = mapping_at(content, "metadata").get("continue")
+        if not token:
+            return
+        del content
+        request = attrs.evolve(first, query={**first.query, "continue": token})
 
 
 def _names(content: dict[str, Any], prefix: str) -> list[str]:
@@ -86,19 +78,17 @@ def _names(content: dict[str, Any], prefix: str) -> list[str]:
             if name.startswith(prefix) and isinstance(cells, list):
                 found.append(name)
         except (AttributeError, IndexError, KeyError, TypeError):  # noqa: PERF203
-            pass  # no row of a table
+            pass  # not a row of a table
     return found
 
 
-def delete(client: Client, operation: Operation, name: str) -> None:
+def delete(call: Call, name: str) -> None:
     """Delete a namespace and block until it is gone."""
-    uid = _objects.delete(client, operation, NAMESPACE, None, name)
-    if uid is not None:
-        _objects.wait_until_gone(client, operation, NAMESPACE, None, name, uid, why_it_stays)
+    delete_object(call, NAMESPACE, None, name, why_it_stays=why_it_stays)
 
 
 def why_it_stays(namespace: dict[str, Any]) -> str:
-    """What a namespace that is going says of why it is not gone.
+    """What keeps a namespace that is being deleted.
 
     The conditions that its controller sets are `True` where something is in the
     way: content that remains, finalizers, kinds that cannot be found or deleted

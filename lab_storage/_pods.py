@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator
-from operator import attrgetter
 from typing import Any
 
-from lab_storage._api import objects as _objects
-from lab_storage._api.answer import Request, mapping_at, mappings_at
-from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
-from lab_storage._api.retry import call
+from lab_storage._api.answer import Answer, mapping_at, mappings_at
+from lab_storage._api.call import Call
+from lab_storage._api.deletion import delete as delete_object
+from lab_storage._api.objects import read
+from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import ADDED, DELETED, LISTED, follow
 from lab_storage._manifests.kinds import EVENT, POD
 from lab_storage.exceptions import PodStartError
@@ -26,28 +25,26 @@ def phase_of(pod: dict[str, Any]) -> PodPhase:
     return PodPhase.of(mapping_at(pod, "status").get("phase"))
 
 
-_state_of = attrgetter("state")
+def read_phase(call: Call, namespace: str, name: str) -> PodPhase | None:
+    """Give the phase of a pod, or `None` if there is no pod."""
+    state = read(call, POD, namespace, name, Answer.read_state)
+    return None if state is None else PodPhase.of(state.get("phase"))
 
 
-def read_phase(client: Client, operation: Operation, namespace: str, name: str) -> PodPhase | None:
-    """Give the phase of a pod, or `None` where there is none."""
-    request = Request("GET", POD, namespace, name)
-    answer = call(client, request, operation, is_welcome=_objects.is_missing, read=_state_of)
-    operation.debug("Read object", POD.name, namespace, name)
-    return PodPhase.of(answer.state.get("phase")) if answer.is_success else None
-
-
-def delete(client: Client, operation: Operation, namespace: str, name: str) -> None:
+def delete(call: Call, namespace: str, name: str) -> None:
     """Delete a pod and block until it is gone."""
-    uid = _objects.delete(
-        client, operation, POD, namespace, name, grace_period_seconds=GRACE_PERIOD_SECONDS
+    delete_object(
+        call,
+        POD,
+        namespace,
+        name,
+        why_it_stays=why_it_stays,
+        grace_period_seconds=GRACE_PERIOD_SECONDS,
     )
-    if uid is not None:
-        _objects.wait_until_gone(client, operation, POD, namespace, name, uid, why_it_stays)
 
 
 def why_it_stays(pod: dict[str, Any]) -> str:
-    """What keeps a pod that is going.
+    """What keeps a pod that is being deleted.
 
     A pod is removed when the kubelet of its node says that it has ended; a node
     that is dead never does
@@ -65,8 +62,7 @@ def why_it_stays(pod: dict[str, Any]) -> str:
 
 
 def wait_for_start(
-    client: Client,
-    operation: Operation,
+    call: Call,
     namespace: str,
     name: str,
     fail_fast: Collection[str],
@@ -78,8 +74,9 @@ def wait_for_start(
     PodStartError
         If it waits for one of ``fail_fast``.
     """
+    request = list_of_one(POD, namespace, name)
     there = False
-    for change in follow(client, operation, _objects.named(POD, namespace, name)):
+    for change in follow(call, request):
         if change.type == DELETED or (change.type == LISTED and not there):
             return None
         if change.type == LISTED:
@@ -88,16 +85,17 @@ def wait_for_start(
         pod = change.object
         phase = phase_of(pod)
         if phase not in (PodPhase.PENDING, PodPhase.UNKNOWN):
-            operation.debug("Pod has started", POD.name, namespace, name)
+            call.debug("Pod has started", request)
             return phase
         waits = list(waiting(pod))
         for container, reason, message in waits:
             if reason in fail_fast:
                 raise PodStartError(name, namespace, container, reason, message)
-        operation.last = f"the pod is {phase.value}" + "".join(
+        reasons = "".join(
             f"; {container or 'pod'}: {reason}{f': {message}' if message else ''}"
             for container, reason, message in waits
         )
+        call.wait_for(request, f"the pod is {phase.value}{reasons}")
     raise RuntimeError("a watch ends by its deadline, not by itself")
 
 
@@ -128,14 +126,12 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def follow_events(
-    client: Client, operation: Operation, namespace: str, name: str
-) -> Generator[str, None, None]:
+def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None, None]:
     """Yield the messages of a pod's events, those that exist and those that come.
 
     It ends by the deadline or a cancel alone.
     """
-    uid = _uid_of_first(client, operation, namespace, name)
+    uid = _uid_of_first(call, namespace, name)
     # Kubernetes selects by these fields of an event:
     # https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
     request = Request(
@@ -145,11 +141,10 @@ def follow_events(
         query={"fieldSelector": f"involvedObject.kind=Pod,involvedObject.uid={uid}"},
         collection=True,
     )
-    operation.last = None
-    operation.debug("Watching events", POD.name, namespace, name)
+    call.debug("Watching events", list_of_one(POD, namespace, name))
     # By the event's UID: how often it is known to have happened.
     counts: dict[str, tuple[int, int]] = {}
-    for change in follow(client, operation, request, order=_when):
+    for change in follow(call, request, order=_when):
         event = change.object
         if change.type == LISTED or change.type == DELETED:
             continue
@@ -163,16 +158,17 @@ def follow_events(
         if message is not None:
             yield message
             # Time passes in the loop's body too, and more may have been read already.
-            operation.check()
+            call.check()
 
 
-def _uid_of_first(client: Client, operation: Operation, namespace: str, name: str) -> str:
+def _uid_of_first(call: Call, namespace: str, name: str) -> str:
     """Block until there is a pod of that name."""
-    for change in follow(client, operation, _objects.named(POD, namespace, name)):
+    request = list_of_one(POD, namespace, name)
+    for change in follow(call, request):
         if change.type == ADDED:
             return change.uid
         if change.type == LISTED:
-            operation.last = f"there is no pod {namespace}/{name} yet"
+            call.wait_for(request, f"there is no pod {namespace}/{name} yet")
     raise RuntimeError("a watch ends by its deadline, not by itself")
 
 

@@ -222,7 +222,7 @@ class LabObjects(LabStateObjects):
             namespace, has a field that only the server sets, or holds what JSON cannot. The
             error names the object and the path of the field, and shows no value.
         """
-        return [manifest for _, manifest in lab_manifests(self)]
+        return [manifest.open() for _, manifest in lab_manifests(self)]
 
 
 FAIL_FAST: frozenset[str] = frozenset(

@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from lab_storage import _labs, _namespaces, _pods
-from lab_storage._api import objects as _objects
+from lab_storage._api.call import Call
 from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
-from lab_storage._api.watch import Interruptible
+from lab_storage._api.creation import manager_of
+from lab_storage._api.interruptible import Interruptible
+from lab_storage._api.objects import read_model
+from lab_storage._api.request import list_of_one
 from lab_storage._api.workers import Workers
 from lab_storage._arguments import (
     Logger,
@@ -21,8 +23,7 @@ from lab_storage._arguments import (
     check_name,
     words,
 )
-from lab_storage._manifests.decode import decode
-from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, SECRET
+from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, POD, SECRET
 from lab_storage._manifests.lab import lab_manifests
 from lab_storage.exceptions import MissingSecretError
 from lab_storage.models import (
@@ -144,15 +145,14 @@ class LabStorage:
             If an object has no valid name, is defined more than once or in another
             namespace, or has a field that only the server sets.
         """
-        operation = self._begin(timeout)
+        call = self._begin(timeout)
         check_instance("objects", objects, LabObjects)
         if operation_id is not None:
             check_instance("operation_id", operation_id, str)
             if not operation_id:
                 raise ValueError("operation_id must not be empty")
-        manifests = lab_manifests(objects)
-        manager = _objects.manager_of(operation_id)
-        _labs.create(self._client, self._workers, operation, manifests, manager)
+        manager = manager_of(operation_id)
+        _labs.create(call, self._workers, lab_manifests(objects), manager)
 
     def delete_namespace(self, name: str, timeout: Timeout) -> None:
         """Delete a namespace and everything in it; return once it is gone.
@@ -174,9 +174,9 @@ class LabStorage:
             If it still exists at the deadline. The text says what keeps it, by the
             conditions in its status.
         """
-        operation = self._begin(timeout)
+        call = self._begin(timeout)
         check_name("name", name, DNS_LABEL)
-        _namespaces.delete(self._client, operation, name)
+        _namespaces.delete(call, name)
 
     def delete_pod(self, names: LabObjectNames, timeout: Timeout) -> None:
         """Delete the pod of a lab, with a grace period of 1 s; return once it is gone.
@@ -192,8 +192,8 @@ class LabStorage:
         timeout
             How long it may take, and the handle to cancel by.
         """
-        operation = self._begin(timeout, names)
-        _pods.delete(self._client, operation, names.namespace, names.pod)
+        call = self._begin(timeout, names)
+        _pods.delete(call, names.namespace, names.pod)
 
     def list_namespaces(self, prefix: str, timeout: Timeout) -> list[str]:
         """List the names of namespaces, as the server sorts them.
@@ -210,9 +210,9 @@ class LabStorage:
         list of str
             The names, including those of terminating namespaces.
         """
-        operation = self._begin(timeout)
+        call = self._begin(timeout)
         check_instance("prefix", prefix, str)
-        return _namespaces.list_names(self._client, operation, prefix)
+        return _namespaces.list_names(call, prefix)
 
     def read_lab_objects(self, names: LabObjectNames, timeout: Timeout) -> LabStateObjects | None:
         """Read the objects that show the state of a lab, such as after a restart.
@@ -230,8 +230,8 @@ class LabStorage:
             `None` if the config map of the environment or the pod is missing. If the
             quota is missing, its attribute is `None`.
         """
-        operation = self._begin(timeout, names)
-        return _labs.read(self._client, self._workers, operation, names)
+        call = self._begin(timeout, names)
+        return _labs.read(call, self._workers, names)
 
     def read_pod_phase(self, names: LabObjectNames, timeout: Timeout) -> PodPhase | None:
         """Read the phase of a lab's pod.
@@ -250,8 +250,8 @@ class LabStorage:
         PodPhase or None
             `None` if there is no pod.
         """
-        operation = self._begin(timeout, names)
-        return _pods.read_phase(self._client, operation, names.namespace, names.pod)
+        call = self._begin(timeout, names)
+        return _pods.read_phase(call, names.namespace, names.pod)
 
     def read_secret(self, name: str, namespace: str, timeout: Timeout) -> V1Secret:
         """Read a Secret.
@@ -273,13 +273,13 @@ class LabStorage:
         MissingSecretError
             If there is none.
         """
-        operation = self._begin(timeout)
+        call = self._begin(timeout)
         check_name("name", name, DNS_SUBDOMAIN)
         check_name("namespace", namespace, DNS_LABEL)
-        content = _objects.read(self._client, operation, SECRET, namespace, name)
-        if content is None:
+        secret = read_model(call, SECRET, namespace, name)
+        if secret is None:
             raise MissingSecretError(SECRET.name, name, namespace)
-        return decode(SECRET, content)
+        return secret
 
     def wait_for_pod_start(
         self, name: str, namespace: str, timeout: Timeout, *, fail_fast: Collection[str] = ()
@@ -309,21 +309,20 @@ class LabStorage:
         PodStartError
             If a reason in ``fail_fast`` keeps the pod waiting, now or later.
         """
-        operation = self._begin(timeout)
+        call = self._begin(timeout)
         check_name("name", name, DNS_SUBDOMAIN)
         check_name("namespace", namespace, DNS_LABEL)
         reasons = words("fail_fast", fail_fast)
         for word in sorted(reasons - WAITING_REASONS):
             near = difflib.get_close_matches(word, WAITING_REASONS, n=1)
-            operation.write(
-                operation.log.warning,
+            call.write(
+                call.log.warning,
                 "Kubernetes has no such reason; fail_fast will not match it",
+                list_of_one(POD, namespace, name),
                 reason=word,
                 suggestion=near[0] if near else None,
-                name=name,
-                namespace=namespace,
             )
-        return _pods.wait_for_start(self._client, operation, namespace, name, reasons)
+        return _pods.wait_for_start(call, namespace, name, reasons)
 
     def watch_pod_events(
         self, name: str, namespace: str, timeout: Timeout
@@ -359,15 +358,13 @@ class LabStorage:
         the library's own, so that ``close()`` may be called from any thread, also while
         another one waits in it.
         """
-        operation = self._begin(timeout)
+        call = self._begin(timeout)
         check_name("name", name, DNS_SUBDOMAIN)
         check_name("namespace", namespace, DNS_LABEL)
-        return Interruptible(
-            operation, lambda part: _pods.follow_events(self._client, part, namespace, name)
-        )
+        return Interruptible(call, lambda part: _pods.follow_events(part, namespace, name))
 
-    def _begin(self, timeout: Timeout, names: LabObjectNames | None = None) -> Operation:
+    def _begin(self, timeout: Timeout, names: LabObjectNames | None = None) -> Call:
         if names is None:
-            return Operation(timeout, self._log)
+            return Call(self._client, timeout, self._log)
         check_instance("names", names, LabObjectNames)
-        return Operation(timeout, self._log, names.username)
+        return Call(self._client, timeout, self._log, names.username)

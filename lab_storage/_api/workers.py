@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from lab_storage._api.operation import Operation
+from lab_storage._api.call import Call
 from lab_storage._transport.fork import renew_after_fork
 from lab_storage.exceptions import LabStorageError
 from lab_storage.timeout import Signal
@@ -42,7 +42,7 @@ class Workers:
         # signal handler may come between any two.
         self._free = deque([True] * self._most)
 
-    def run(self, operation: Operation, tasks: Sequence[Callable[[Operation], T]]) -> list[T]:
+    def run(self, call: Call, tasks: Sequence[Callable[[Call], T]]) -> list[T]:
         """Do all tasks, and give what they return, in order. Blocks.
 
         Raises
@@ -51,7 +51,7 @@ class Workers:
             The first error of a task. The others are cancelled then and none is
             running any more, so that nothing is sent after this has raised.
         """
-        return _Batch(operation, tasks, self._free).run()
+        return _Batch(call, tasks, self._free).run()
 
 
 class _Batch:
@@ -59,12 +59,12 @@ class _Batch:
 
     def __init__(
         self,
-        operation: Operation,
-        tasks: Sequence[Callable[[Operation], Any]],
+        call: Call,
+        tasks: Sequence[Callable[[Call], Any]],
         free: deque[bool],
     ) -> None:
-        self._operation = operation
-        self._part = operation.part()
+        self._call = call
+        self._part = call.part()
         self._free = free
         self._todo = deque(enumerate(tasks))
         self._results: list[Any] = [None] * len(tasks)
@@ -159,10 +159,10 @@ class _Batch:
         self._part.timeout.cancel()
 
     def _wait(self) -> None:
-        timeout = self._operation.timeout
+        timeout = self._call.timeout
         timeout._wait(self._wake, timeout._left())
         if not self._all_gone.wait(GRACE_SECONDS) and not self._errors:
-            self._operation.check()
+            self._call.check()
 
 
 def _start(thread: threading.Thread) -> bool:

@@ -91,6 +91,8 @@ class Kind:
         Whether its objects live in a namespace.
     names
         What the API server takes as the name of one.
+    confidential
+        Whether nothing of what its objects contain may be shown.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Kind:
     model: str
     namespaced: bool = True
     names: NameRule = DNS_SUBDOMAIN
+    confidential: bool = False
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
         """Build the path of one object or of all of them, below the API server's address.
@@ -149,7 +152,7 @@ NAMESPACE: Final = Kind(
     "Namespace", "v1", "namespaces", "V1Namespace", namespaced=False, names=DNS_LABEL
 )
 CONFIG_MAP: Final = Kind("ConfigMap", "v1", "configmaps", "V1ConfigMap")
-SECRET: Final = Kind("Secret", "v1", "secrets", "V1Secret")
+SECRET: Final = Kind("Secret", "v1", "secrets", "V1Secret", confidential=True)
 PERSISTENT_VOLUME_CLAIM: Final = Kind(
     "PersistentVolumeClaim", "v1", "persistentvolumeclaims", "V1PersistentVolumeClaim"
 )

@@ -12,6 +12,7 @@ from lab_storage._manifests.convert import Place, is_list, read_model, to_json, 
 from lab_storage._manifests.fields import LabField, fields_of
 from lab_storage._manifests.kinds import DNS_SUBDOMAIN, NAMESPACE, Kind
 from lab_storage._manifests.schema import Format, model_of
+from lab_storage._manifests.sealed import Sealed
 from lab_storage.exceptions import printable
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def _name_in(model: Any) -> object:
     )
 
 
-def lab_manifests(objects: LabObjects) -> list[tuple[Kind, dict[str, Any]]]:
+def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]]]]:
     """Check a lab's objects, and write them as the manifests that are sent to create them.
 
     Parameters
@@ -312,5 +313,5 @@ def lab_manifests(objects: LabObjects) -> list[tuple[Kind, dict[str, Any]]]:
             if (kind, name) in seen:
                 place.fail("is defined more than once")
             seen.add((kind, name))
-            manifests.append((kind, manifest))
+            manifests.append((kind, Sealed(manifest)))
     return manifests

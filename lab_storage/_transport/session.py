@@ -66,7 +66,7 @@ class Session:
         return str(self._configuration.host)
 
     def request(
-        self, method: str, path: str, *, accept: str, body: bytes | None, seconds: float
+        self, method: str, path: str, *, accept: str, body: memoryview | None, seconds: float
     ) -> Any:
         """Send a request; give urllib3's response, of which only the headers are read.
 
@@ -84,7 +84,10 @@ class Session:
             raise CredentialsError(
                 f"the credentials could not be refreshed: {type(error).__name__}: {error}"
             ) from error
-        options: dict[str, Any] = {} if body is None else {"body": body}
+        options: dict[str, Any] = {}
+        if body is not None:
+            # A view shows nothing in a traceback; what stands in for urllib3 may not know it.
+            options["body"] = body if self.is_ours else bytes(body)
         options.update(
             headers=headers,
             preload_content=False,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_storage._api.answer import Answer, UnusableError
+from lab_storage._api.answer import Answer, TransientError
 
 _TEXT = st.sampled_from(["", "status", '"status"', '","status":{', "\\", "}", "ü"]) | st.text()
 _JSON = st.recursive(
@@ -22,7 +22,7 @@ _OBJECT = st.dictionaries(_TEXT, _JSON, max_size=4)
 
 def state_of(body: bytes) -> Any:
     """Give the status in the body of an answer."""
-    return Answer(200, {}, body).state
+    return Answer(200, {}, body).read_state()
 
 
 @given(content=_OBJECT, status=_OBJECT, last=st.booleans(), spaces=st.booleans())
@@ -74,7 +74,7 @@ def test_only_the_status_of_the_whole_counts(body: str, expected: Any) -> None:
 )
 def test_what_is_no_object_is_unusable(body: bytes) -> None:
     """As it is where all of an object is read."""
-    with pytest.raises(UnusableError):
+    with pytest.raises(TransientError):
         state_of(body)
 
 

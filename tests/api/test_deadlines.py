@@ -97,7 +97,7 @@ def test_the_deadline_ends_every_method(method: Call, storage_of: StorageOf) -> 
     with Villain(silence, tls=True) as villain:
         storage = storage_of(villain)
         deadline = time.monotonic() + DEADLINE_SECONDS
-        with pytest.raises(OperationTimeoutError, match=f"no answer of {villain.url} to "):
+        with pytest.raises(OperationTimeoutError, match=f"no answer from {villain.url} to "):
             method(storage, timeout_of(DEADLINE_SECONDS))
 
         assert time.monotonic() < deadline + LIMIT_SECONDS

@@ -13,7 +13,7 @@ from kubernetes import client
 from structlog.testing import LogCapture
 
 from lab_storage import KubernetesError, LabObjects, LabStorage, OperationTimeoutError
-from lab_storage._api.objects import manager_of
+from lab_storage._api.creation import manager_of
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.pauses import SetPauses

@@ -16,10 +16,12 @@ from kubernetes.client.exceptions import ApiException
 from structlog.testing import LogCapture
 
 from lab_storage import KubernetesError, OperationTimeoutError, PodPhase
-from lab_storage._api.answer import Answer, Request
-from lab_storage._api.operation import Operation
-from lab_storage._api.retry import Backoff, TransientError, retry_after_seconds
+from lab_storage._api.answer import Answer, TransientError
+from lab_storage._api.call import Call
+from lab_storage._api.request import Request
+from lab_storage._api.retry import retry_after_seconds
 from lab_storage._manifests.kinds import POD
+from tests.support.calls import call_of
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.pauses import SetPauses
@@ -56,11 +58,11 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that would be made; none is."""
     made: list[float] = []
 
-    def sleep(operation: Operation, seconds: float) -> None:
+    def sleep(call: Call, seconds: float) -> None:
         made.append(seconds)
-        operation.check()
+        call.check()
 
-    monkeypatch.setattr(Operation, "sleep", sleep)
+    monkeypatch.setattr(Call, "sleep", sleep)
     return made
 
 
@@ -147,7 +149,7 @@ class TestAgain:
         assert reason.startswith(f"{code} InTrouble: try later" if body is None else f"{code}: ")
         assert 0 <= entry.pop("wait_seconds") <= 0.1
         assert {
-            "event": "Kubernetes request will be tried again",
+            "event": "Retrying Kubernetes request",
             "log_level": "warning",
             "attempt": 1,
             "status": code,
@@ -230,7 +232,7 @@ class TestAgain:
             (answer(502, HTML), "502: Bad Gateway", KubernetesError),
             (reset, "Connection reset by peer", urllib3.exceptions.ProtocolError),
             (hang_up, "closed connection without response", urllib3.exceptions.ProtocolError),
-            (answer(200, HTML), "the answer is no JSON object", type(None)),
+            (answer(200, HTML), "the answer is not a JSON object", type(None)),
         ],
     )
     def test_a_timeout_tells_what_it_was(
@@ -403,30 +405,25 @@ class TestRetryAfter:
         assert 0 <= retry_after_seconds(Answer(503, {"Retry-After": header}, b""))
 
 
-def backoff_of(logger: Any) -> Backoff:
-    """Make the pauses of a watch."""
-    return Backoff(Operation(timeout_of(5), logger), Request("GET", POD, "lab", "lab"))
+class TestPauseOfAWatch:
+    """The pauses of what outlives a loop over attempts."""
 
-
-class TestBackoff:
-    """Pauses of what is no single request."""
-
-    def test_grows_until_it_is_reset(
+    def test_grows_with_the_attempts(
         self, pauses: list[float], logger: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Then it begins anew; here chance gives the longest."""
+        """It is never shorter than the server says; here chance gives the longest."""
         monkeypatch.setattr("random.uniform", lambda _, high: high)
-        backoff = backoff_of(logger)
-        for _ in range(3):
-            backoff.pause(TransientError("the watch broke"))
-        backoff.reset()
-        backoff.pause(TransientError("the watch broke", 503, not_before_seconds=2.0))
+        call, request = call_of(timeout_of(5), logger), Request("GET", POD, "lab", "lab")
+        for attempt in (1, 2, 3):
+            call.pause(request, TransientError("the watch broke"), attempt)
+        call.pause(request, TransientError("the watch broke", 503, not_before_seconds=2.0), 1)
 
         assert [0.1, 0.2, 0.4, 2.0] == pauses
 
     def test_is_logged(self, pauses: list[float], logger: Any, log: LogCapture) -> None:
-        """Like that of a request."""
-        backoff_of(logger).pause(TransientError("the watch broke", 503))
+        """The line is that of a request."""
+        call, request = call_of(timeout_of(5), logger), Request("GET", POD, "lab", "lab")
+        call.pause(request, TransientError("the watch broke", 503), 1)
 
         assert 1 == len(pauses)
         assert [("the watch broke", 503, 1)] == [

@@ -13,9 +13,7 @@ import pytest
 from structlog.testing import LogCapture
 
 from lab_storage import KubernetesError, OperationTimeoutError
-from lab_storage._api.answer import Request
-from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
+from lab_storage._api.request import Request
 from lab_storage._api.watch import (
     ADDED,
     DELETED,
@@ -27,6 +25,7 @@ from lab_storage._api.watch import (
     follow,
 )
 from lab_storage._manifests.kinds import POD
+from tests.support.calls import call_of
 from tests.support.labs import timeout_of
 from tests.support.pauses import SetPauses
 from tests.support.villain import (
@@ -82,8 +81,8 @@ def attempts(set_pauses: SetPauses) -> list[int]:
     """Pauses are not slept; how many failures in a row each was for is written down."""
     seen: list[int] = []
 
-    def jitter(state: Any) -> float:
-        seen.append(state.attempt_number)
+    def jitter(attempt: int) -> float:
+        seen.append(attempt)
         return 0.0
 
     set_pauses(jitter)
@@ -301,7 +300,7 @@ def test_line_that_cannot_be_read_is_made_up_for_by_a_list(
             (MODIFIED, "u1", "15"),
         ] == told[2:]
         assert ["list", 10, "list", 14] == shapes(villain.requests)
-    assert ["A line of a watch cannot be read"] == [entry["event"] for entry in log.entries]
+    assert ["Watch sent a line that is not readable"] == [entry["event"] for entry in log.entries]
 
 
 def test_list_after_an_unreadable_line_does_not_wait_for_silence(
@@ -493,7 +492,7 @@ def test_server_that_ends_every_watch_at_once_is_not_asked_in_a_loop(
     logger: Any, set_pauses: SetPauses, watch: Act
 ) -> None:
     """From the second end on, the pauses grow."""
-    set_pauses(lambda state: 0.02 * 2.0 ** (state.attempt_number - 1))
+    set_pauses(lambda attempt: 0.02 * 2.0 ** (attempt - 1))
     with Villain(turns([listed(pod())], [watch])) as villain:
         changes = follow_pods(villain, logger, 0.3)
         with pytest.raises(OperationTimeoutError):
@@ -543,11 +542,11 @@ def test_timeout_tells_what_is_waited_for_once_a_failure_is_over(
     """A watch that broke and goes on is not what the time was lost for."""
     watches = [stream(end="cut"), status(503), stream()]
     with Villain(turns([status(503), listed(pod())], watches)) as villain:
-        operation = Operation(timeout_of(0.7), logger)
+        call = call_of(timeout_of(0.7), logger, villain.api_client())
         request = Request("GET", POD, NAMESPACE, collection=True)
-        changes = follow(Client(villain.api_client()), operation, request)
+        changes = follow(call, request)
         assert [(ADDED, "u1", "5")] == take(changes, 1)
-        operation.last = "the pod ponders"
+        call.wait_for(request, "the pod ponders")
         assert [(LISTED,)] == take(changes, 1)
         with pytest.raises(OperationTimeoutError) as caught:
             next(changes)
@@ -622,13 +621,12 @@ def test_thousand_abandoned_watches_leave_nothing(
     """No socket, no thread, and nobody who would be told of a cancel."""
     watch = stream(line(MODIFIED, pod(11)))
     with Villain(turns([listed(pod())], [watch])) as villain:
-        client = Client(villain.api_client())
         request = Request("GET", POD, NAMESPACE, collection=True)
         timeout = timeout_of(60)
-        operation = Operation(timeout, logger)
+        call = call_of(timeout, logger, villain.api_client())
 
         def abandon() -> None:
-            changes = follow(client, operation, request)
+            changes = follow(call, request)
             take(changes, 3)
 
         abandon()

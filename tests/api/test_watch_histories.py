@@ -27,9 +27,9 @@ from urllib3.exceptions import ProtocolError
 
 from lab_storage import OperationCancelledError, Timeout
 from lab_storage._api import watch as _watch
-from lab_storage._api.answer import Request
+from lab_storage._api.call import Call
 from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
+from lab_storage._api.request import Request
 from lab_storage._api.watch import ADDED, DELETED, LISTED, MODIFIED, Change, follow
 from lab_storage._manifests.kinds import CONFIG_MAP
 from lab_storage._transport.exchange import IdleError
@@ -394,7 +394,7 @@ def play(script: list[Any], segment: int) -> tuple[Model, Listener]:
         replace_pauses(stack.enter_context(pytest.MonkeyPatch.context()), 0.0)
         stack.enter_context(patch.object(_watch, "DOUBT_SECONDS", 60.0))
         stack.enter_context(pytest.raises(OperationCancelledError))
-        for change in follow(Client(api_client), Operation(timeout, SILENT_LOG), request):
+        for change in follow(Call(Client(api_client), timeout, SILENT_LOG), request):
             listener.hear(change)
     return model, listener
 

@@ -328,7 +328,7 @@ def test_a_cluster_that_does_not_answer_gets_a_line(
 
     assert (3, "") == (done.returncode, done.stdout)
     assert 1 == len(done.stderr.splitlines())
-    assert "no answer of" in done.stderr
+    assert "no answer from" in done.stderr
 
 
 def test_a_cluster_that_is_not_there_gets_a_line(program: Program, server: EmbeddedServer) -> None:

@@ -319,7 +319,7 @@ def test_retries_are_seen_in_the_log_alone(program: Program, server: EmbeddedSer
 
     assert (0, "") == (quiet.returncode, quiet.stderr)
     assert (0, quiet.stdout) == (debug.returncode, debug.stdout)
-    assert "Kubernetes request will be tried again" in debug.stderr
+    assert "Retrying Kubernetes request" in debug.stderr
 
 
 def test_a_reader_that_stops_early_is_no_error(program: Program) -> None:

@@ -37,7 +37,7 @@ from lab_storage import (
     PodPhase,
     Timeout,
 )
-from lab_storage._api.objects import manager_of
+from lab_storage._api.creation import manager_of
 from lab_storage._api.workers import MOST_WORKERS
 from tests.plane.control_plane import ControlPlane
 from tests.plane.kubelet_behaviours import START

@@ -23,8 +23,7 @@ from lab_storage import (
     PodStartError,
     Timeout,
 )
-from lab_storage._api import watch as _watch
-from lab_storage._api.retry import open_stream
+from lab_storage._api.call import Call
 from tests.plane.kubelet_behaviours import START
 from tests.plane.programs import NODE
 from tests.plane.remote import Cluster
@@ -50,12 +49,14 @@ class Streams:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._opened = threading.Semaphore(0)
 
-        def count(*arguments: Any, **options: Any) -> Any:
-            opened = open_stream(*arguments, **options)
+        open_once = Call.open
+
+        def count(call: Call, request: Any) -> Any:
+            opened = open_once(call, request)
             self._opened.release()
             return opened
 
-        patch.setattr(_watch, "open_stream", count)
+        patch.setattr(Call, "open", count)
 
     def wait_for(self, count: int) -> None:
         """Block until so many more are open."""

@@ -94,12 +94,12 @@ def stop_counting(**_: Any) -> None:
 
 
 def send_counted(
-    self: Client, request: Any, operation: Any, send: Callable[..., Any] = Client.send
+    self: Client, request: Any, call: Any, send: Callable[..., Any] = Client.send
 ) -> Any:
     """Make a request, and count it."""
     for killer in _killers:
         killer.count()
-    return send(self, request, operation)
+    return send(self, request, call)
 
 
 Client.send = send_counted  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ from kubernetes import client
 
 import lab_storage
 from lab_storage import KubernetesError, LabStorage, OperationTimeoutError, PodStartError
-from lab_storage._api.objects import manager_of
+from lab_storage._api.creation import manager_of
 from lab_storage.testing import EmbeddedServer
 from tests.plane.remote import Cluster
 from tests.support.labs import lab_of, manifests_of, timeout_of

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 _JITTER = "lab_storage._api.retry._jitter"
 
-SetPauses = Callable[["float | Callable[[Any], float]"], None]
+SetPauses = Callable[["float | Callable[[int], float]"], None]
 
 
-def replace_pauses(patch: pytest.MonkeyPatch, pause: float | Callable[[Any], float]) -> None:
-    """Have each pause last so many seconds; a function is given tenacity's ``RetryCallState``."""
+def replace_pauses(patch: pytest.MonkeyPatch, pause: float | Callable[[int], float]) -> None:
+    """Have each pause last so many seconds; a function is given the attempt's number."""
     patch.setattr(_JITTER, pause if callable(pause) else lambda _: pause)
 
 

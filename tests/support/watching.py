@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any
 
-from lab_storage._api.answer import Request
-from lab_storage._api.client import Client
-from lab_storage._api.operation import Operation
+from lab_storage._api.request import Request
 from lab_storage._api.watch import Change, follow
 from lab_storage._manifests.kinds import POD
+from tests.support.calls import call_of
 from tests.support.labs import timeout_of
 from tests.support.villain import Act, Script, Seen, Villain, in_turn, json_answer
 
@@ -57,9 +56,8 @@ def follow_pods(
     villain: Villain, logger: Any, seconds: float = PATIENCE_SECONDS
 ) -> Generator[Change, None, None]:
     """Follow the pods of a namespace."""
-    operation = Operation(timeout_of(seconds), logger)
     request = Request("GET", POD, NAMESPACE, collection=True)
-    return follow(Client(villain.api_client()), operation, request)
+    return follow(call_of(timeout_of(seconds), logger, villain.api_client()), request)
 
 
 def brief(change: Change) -> tuple[Any, ...]:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from lab_storage import LabObjectNames, LabStorage, PodPhase
-from lab_storage._api.operation import Operation
+from lab_storage._api.call import Call
 from lab_storage._api.workers import Workers
+from tests.support.calls import call_of
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.states import NAMES, PENDING, list_of
@@ -171,19 +172,19 @@ def test_work_is_shared_right_after_a_fork(logger: Any) -> None:
     """Workers that are busy in the parent keep nobody waiting in the child."""
     workers, done = Workers(2), threading.Event()
     busy = threading.Barrier(4)
-    operation = Operation(timeout_of(30), logger)
+    call = call_of(timeout_of(30), logger)
 
-    def work(_: Operation) -> None:
+    def work(_: Call) -> None:
         busy.wait(10)
         done.wait(10)
 
-    caller = threading.Thread(target=workers.run, args=(operation, [work] * 3))
+    caller = threading.Thread(target=workers.run, args=(call, [work] * 3))
     caller.start()
     busy.wait(10)
 
     def child() -> None:
         gate = threading.Barrier(3)
-        workers.run(operation, [lambda _: gate.wait(10)] * 3)
+        workers.run(call, [lambda _: gate.wait(10)] * 3)
 
     code = exit_code(fork(child))
     done.set()

@@ -1,0 +1,309 @@
+"""One call of the library: who sends its requests, by when, for whom, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from lab_storage._api.answer import Answer, TransientError
+from lab_storage._api.client import Client
+from lab_storage._api.redaction import no_answer, refusal, summary
+from lab_storage._api.request import Request
+from lab_storage._api.retry import is_transient, pause_seconds, retry_after_seconds, retrying
+from lab_storage._api.stream import Stream
+from lab_storage.exceptions import (
+    KubernetesError,
+    LabStorageError,
+    OperationCancelledError,
+    OperationTimeoutError,
+)
+from lab_storage.timeout import Timeout
+
+if TYPE_CHECKING:
+    import tenacity
+
+T = TypeVar("T")
+A = TypeVar("A", bound="Answer | Stream")
+
+
+@attrs.frozen
+class _Failure:
+    """What went wrong, and the exception that is the cause of a timeout then."""
+
+    text: str
+    cause: BaseException | None = attrs.field(repr=False)
+
+
+class Call:
+    """What the requests of one call of the library have in common.
+
+    A request is made by `request` or `find`, which retry it. Whoever has to do something between
+    two attempts loops over `attempts` and makes each by `attempt`.
+
+    Attributes
+    ----------
+    client
+        Sends the requests.
+    timeout
+        The deadline, and whether somebody cancelled.
+    log
+        A structlog logger.
+    user
+        Whose lab it is about, for messages and logs.
+    """
+
+    def __init__(
+        self, client: Client, timeout: Timeout, log: Any, user: str | None = None
+    ) -> None:
+        if not isinstance(timeout, Timeout):
+            raise TypeError(f"timeout must be a Timeout, not {type(timeout).__name__}")
+        self.client = client
+        self.timeout = timeout
+        self.log = log
+        self.user = timeout.user if timeout.user is not None else user
+        self._whole = timeout
+        # What is in the way now, by the request that met it: the newest is the last. Several
+        # requests may be under way at once, and one that works says nothing of another.
+        self._failures: dict[Request, _Failure] = {}
+        self._waits: dict[Request, str] = {}
+        # Requests that were refused by a 401, and made again with credentials asked for anew.
+        self._renewed: set[Request] = set()
+
+    def part(self) -> Call:
+        """The same call, to be cancelled by itself."""
+        part = Call(self.client, self.timeout.partial(timedelta.max), self.log, self.user)
+        part._whole = self._whole
+        part._failures, part._waits = self._failures, self._waits
+        return part
+
+    # -- Requests ------------------------------------------------------------------
+
+    def request(self, request: Request, read: Callable[[Answer], T]) -> T:
+        """Make a request until it is answered for good. Blocks.
+
+        Parameters
+        ----------
+        request
+            What is asked.
+        read
+            Reads what is wanted from the answer of a success, such as `Answer.read_object`. If
+            it raises `TransientError`, the request is made again.
+
+        Raises
+        ------
+        KubernetesError
+            If the server refuses for good.
+        OperationCancelledError, OperationTimeoutError
+            If the call is over.
+        """
+
+        def attempt() -> T:
+            answer = self.attempt(request)
+            if not answer.is_success:
+                raise self.refusal(request, answer)
+            return read(answer)
+
+        try:
+            return self._retrying(request)(attempt)
+        finally:
+            # It has an outcome: what went wrong before is over.
+            self.settle(request)
+
+    def find(self, request: Request, read: Callable[[Answer], T]) -> T | None:
+        """Make a request as `request` does; give `None` if there is no such object."""
+
+        def attempt() -> T | None:
+            answer = self.attempt(request)
+            if is_missing(answer):
+                return None
+            if not answer.is_success:
+                raise self.refusal(request, answer)
+            return read(answer)
+
+        try:
+            return self._retrying(request)(attempt)
+        finally:
+            self.settle(request)
+
+    def attempts(self, request: Request) -> Iterator[tenacity.AttemptManager]:
+        """Yield attempts until one succeeds: ``for attempt in …: with attempt: …``.
+
+        One fails by a `TransientError`; then comes a pause. Not to be kept while other code
+        runs, such as a loop over a generator: tenacity wants one thread for all of it.
+        """
+        try:
+            yield from self._retrying(request)
+        finally:
+            self.settle(request)
+
+    def attempt(self, request: Request) -> Answer:
+        """Make a request once, and give its success or final refusal. Blocks.
+
+        Raises
+        ------
+        TransientError
+            If it is worth another attempt.
+        KubernetesError
+            If no answer will ever come.
+        OperationCancelledError, OperationTimeoutError
+            If the call is over.
+        """
+        answer = self._ask(self.client.send, request)
+        if not answer.is_success:
+            error = self.judge(request, answer)
+            if isinstance(error, TransientError):
+                raise error
+        return answer
+
+    def open(self, request: Request) -> Stream | Answer:
+        """Make a request once; leave a success to be read as it comes. Blocks.
+
+        A refusal is given as it is: `judge` says what it means. Raises as `attempt`.
+        """
+        try:
+            return self._ask(self.client.open, request)
+        finally:
+            self._renewed.discard(request)
+
+    def _ask(self, ask: Callable[[Request, Call], A], request: Request) -> A:
+        """Make a request once; after a 401 once more, if it is the first of all its attempts."""
+        answer = ask(request, self)
+        if answer.status == 401 and isinstance(answer, Answer) and request not in self._renewed:
+            self._renewed.add(request)
+            self.client.renew(answer.origin)
+            answer = ask(request, self)
+        return answer
+
+    def judge(self, request: Request, answer: Answer) -> TransientError | KubernetesError:
+        """Make the error that a refusal is: final, or worth another attempt."""
+        error = self.refusal(request, answer)
+        if not is_transient(answer, request):
+            return error
+        not_before_seconds = retry_after_seconds(answer)
+        if not_before_seconds > max(0.0, self.timeout._left()):
+            return error
+        transient = TransientError(summary(answer, request), answer.status, not_before_seconds)
+        transient.__cause__ = error
+        return transient
+
+    def refusal(self, request: Request, answer: Answer) -> KubernetesError:
+        """Make the error of a refusal that is final."""
+        return refusal(answer, request, operation=self.timeout.operation, user=self.user)
+
+    def no_answer(self, request: Request, text: str) -> KubernetesError:
+        """Make the error of a request that cannot be answered, whatever is tried."""
+        return no_answer(text, request, operation=self.timeout.operation, user=self.user)
+
+    def _retrying(self, request: Request) -> tenacity.Retrying:
+        return retrying(
+            sleep=self.sleep,
+            report=lambda error, attempt, seconds: self._report(request, error, attempt, seconds),
+        )
+
+    # -- Deadline and failures -----------------------------------------------------
+
+    def over(self, otherwise: str | None = None) -> LabStorageError | None:
+        """The error that ends this call, once it is cancelled or expired.
+
+        A timeout reports the newest failure that has not been overcome; else what is being
+        waited for; else ``otherwise``.
+        """
+        operation = self.timeout.operation
+        if self.timeout.cancelled:
+            return OperationCancelledError(operation, self.user)
+        if not self.timeout.expired:
+            return None
+        last, cause = otherwise, None
+        for wait in list(self._waits.values())[-1:]:
+            last = wait
+        for failure in list(self._failures.values())[-1:]:
+            last, cause = failure.text, failure.cause
+        error = OperationTimeoutError(operation, self.user, self._whole.elapsed(), last)
+        error.__cause__ = cause
+        return error
+
+    def check(self) -> None:
+        """Raise `over`, if it is."""
+        error = self.over()
+        if error is not None:
+            raise error
+
+    def left(self) -> float:
+        """Seconds that are left, and more than none; raises `over`."""
+        self.check()
+        return max(0.001, self.timeout._left())
+
+    def sleep(self, seconds: float) -> None:
+        """Block for ``seconds``; raises `over` as soon as it is."""
+        self.timeout._sleep(seconds)
+        self.check()
+
+    def pause(self, request: Request, error: TransientError, attempt: int) -> None:
+        """Log a failure and block until it is time for another attempt.
+
+        For what outlives a loop over `attempts`. Counts as a failure until `settle`.
+        """
+        seconds = pause_seconds(error, attempt)
+        self._report(request, error, attempt, seconds)
+        self.sleep(seconds)
+
+    def wait_for(self, request: Request, what: str) -> None:
+        """Note what is being waited for, by watching what ``request`` lists."""
+        self._waits[request] = what
+
+    def settle(self, request: Request, *, is_done: bool = False) -> None:
+        """Note that a request has worked since it failed; and that its wait is done, if it is."""
+        self._failures.pop(request, None)
+        self._renewed.discard(request)
+        if is_done:
+            self._waits.pop(request, None)
+
+    def _report(
+        self, request: Request, error: TransientError, attempt: int, seconds: float
+    ) -> None:
+        self._failures.pop(request, None)
+        self._failures[request] = _Failure(error.reason, error.__cause__)
+        self.write(
+            self.log.warning,
+            "Retrying Kubernetes request",
+            request,
+            attempt=attempt,
+            status=error.status,
+            wait_seconds=round(seconds, 3),
+            reason=error.reason,
+        )
+
+    # -- Log -----------------------------------------------------------------------
+
+    def debug(self, event: str, request: Request) -> None:
+        """Log what has been done, to which object, for whom."""
+        self.write(self.log.debug, event, request)
+
+    def write(
+        self, write: Callable[..., Any], event: str, request: Request, **fields: Any
+    ) -> None:
+        """Write a line about a request to the log.
+
+        With `structlog.stdlib.render_to_log_kwargs` the fields become attributes of a
+        `logging.LogRecord`, which has a ``name`` of its own and refuses another by a KeyError.
+        """
+        fields.update(kind=request.kind.name, namespace=request.namespace, name=request.name)
+        try:
+            write(event, user=self.user, **fields)
+        except KeyError:
+            fields["object_name"] = fields.pop("name")
+            write(event, user=self.user, **fields)
+
+
+def is_missing(answer: Answer) -> bool:
+    """Whether the API server, and not something on the way to it, says that there is none."""
+    if answer.status != 404:
+        return False
+    try:
+        _ = answer.content
+    except TransientError:
+        return False
+    return True

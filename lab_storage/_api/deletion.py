@@ -1,0 +1,109 @@
+"""Delete one object of any kind, by its UID, and wait until it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lab_storage._api.answer import Answer
+from lab_storage._api.call import Call
+from lab_storage._api.objects import read_metadata
+from lab_storage._api.request import Request, list_of_one, to_body
+from lab_storage._api.watch import DELETED, LISTED, follow
+from lab_storage._manifests.kinds import Kind
+from lab_storage.exceptions import KubernetesError
+
+
+def delete(
+    call: Call,
+    kind: Kind,
+    namespace: str | None,
+    name: str,
+    *,
+    why_it_stays: Callable[[dict[str, Any]], str],
+    grace_period_seconds: int | None = None,
+) -> None:
+    """Delete the object that is there now, and block until it is gone.
+
+    One of the same name that is made in the meantime is left alone.
+
+    Parameters
+    ----------
+    call
+        Sends the requests.
+    kind, namespace, name
+        The object.
+    why_it_stays
+        Says of the object, as the server sent it, why it is still there: what a
+        timeout reports.
+    grace_period_seconds
+        How long a pod has to end by itself; by default what its manifest says.
+    """
+    uid = request_deletion(call, kind, namespace, name, grace_period_seconds)
+    if uid is not None:
+        wait_until_gone(call, kind, namespace, name, uid, why_it_stays)
+
+
+def request_deletion(
+    call: Call,
+    kind: Kind,
+    namespace: str | None,
+    name: str,
+    grace_period_seconds: int | None = None,
+) -> str | None:
+    """Ask for the deletion of the object that is there now.
+
+    Returns
+    -------
+    str or None
+        The UID of what is being deleted; `None` if it is gone already, or was not there.
+    """
+    metadata = read_metadata(call, kind, namespace, name)
+    if metadata is None:
+        return None
+    uid = str(metadata.get("uid") or "")
+    if metadata.get("deletionTimestamp") and grace_period_seconds is None:
+        return uid
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if uid:
+        options["preconditions"] = {"uid": uid}
+    if grace_period_seconds is not None:
+        options["gracePeriodSeconds"] = grace_period_seconds
+    request = Request("DELETE", kind, namespace, name, body=to_body(options))
+    try:
+        found = call.find(request, Answer.read_object)
+    except KubernetesError as error:
+        if error.status != 409:
+            raise
+        # Another one of the name has come, or somebody else's deletion is under way.
+        metadata = read_metadata(call, kind, namespace, name)
+        if metadata is None or (uid and metadata.get("uid") != uid):
+            return None
+        if not metadata.get("deletionTimestamp"):
+            raise
+        return uid
+    call.debug("Deleted object", request)
+    return None if found is None else uid
+
+
+def wait_until_gone(
+    call: Call,
+    kind: Kind,
+    namespace: str | None,
+    name: str,
+    uid: str,
+    why_it_stays: Callable[[dict[str, Any]], str],
+) -> None:
+    """Block until the object of that UID is gone; the parameters are those of `delete`."""
+    request = list_of_one(kind, namespace, name)
+    there = False
+    for change in follow(call, request):
+        if change.type == LISTED:
+            if not there:
+                break
+        elif change.uid == uid or not uid:
+            if change.type == DELETED:
+                break
+            there = True
+            call.wait_for(request, why_it_stays(change.object))
+    call.debug("Object is gone", request)

@@ -1,0 +1,130 @@
+"""One attempt of a request on the wire, and our error of what goes wrong in it.
+
+This is the one place that catches what urllib3 and the standard library raise.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http.client import HTTPException
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any
+
+from kubernetes.client.exceptions import OpenApiException
+from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
+from urllib3.util.ssl_match_hostname import CertificateError
+
+from lab_storage._api.answer import SilenceError, TransientError
+from lab_storage._api.request import Request
+from lab_storage._transport.exchange import Exchange, IdleError, current_exchange
+from lab_storage._transport.interruptions import causal_chain, find_interruption
+from lab_storage.exceptions import LabStorageError
+
+if TYPE_CHECKING:
+    from lab_storage._api.call import Call
+
+_UNUSABLE = HTTPError, HTTPException, OpenApiException, OSError, JSONDecodeError
+_NETWORK_ERRORS = *_UNUSABLE, ValueError
+
+
+class RequestExchange(Exchange):
+    """The exchange of a request: a context in which its answer is awaited and read.
+
+    Attributes
+    ----------
+    response
+        urllib3's, as soon as its headers are there.
+    host
+        Whom it was sent to, for messages.
+    is_ours
+        Whether urllib3 sends it, and not something that stands in for it.
+    stays_open
+        Whether the body is read after the context has been left, by a `Stream`.
+    """
+
+    __slots__ = ("_call", "_request", "_token", "host", "is_ours", "response", "stays_open")
+
+    def __init__(self, request: Request, call: Call, idle_seconds: float) -> None:
+        call.check()
+        super().__init__(call.timeout, idle_seconds, confidential=request.kind.confidential)
+        self._request = request
+        self._call = call
+        self.response: Any = None
+        self.host = "the server"
+        self.is_ours = True
+        self.stays_open = False
+
+    def __enter__(self) -> RequestExchange:
+        self._token = current_exchange.set(self)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        current_exchange.reset(self._token)
+        if error is not None:
+            self.end(broken=True)
+            self.translate(error)
+        elif not self.stays_open:
+            self.end(broken=False)
+
+    def end(self, *, broken: bool) -> None:
+        """Let go of the connection, which nobody may use again if it is broken."""
+        self.close(broken=broken)
+        if broken and self.response is not None:
+            self.response.close()
+
+    def translate(self, error: BaseException) -> None:
+        """Raise what ``error`` means; return if it is not the network's."""
+        if isinstance(error, LabStorageError) or not isinstance(error, _NETWORK_ERRORS):
+            return
+        if self.is_ours:
+            interruption = find_interruption(error)
+            if interruption is error:
+                return
+            if interruption is not None:
+                raise interruption
+        call, request = self._call, self._request
+        # While headers are awaited, the deadline says who has not answered.
+        is_silent = not self.stays_open
+        over = call.over(f"no answer from {self.host} to {request}" if is_silent else None)
+        if over is not None:
+            raise over from over.__cause__
+        # Before there is an answer, only what is sent can be wrong.
+        is_wrong_request = self.response is None and not isinstance(error, _UNUSABLE)
+        if is_wrong_request and (type(error) is ValueError or isinstance(error, UnicodeError)):
+            # http.client shows the header that it refuses: a token may be in it.
+            raise call.no_answer(request, "a header of the request cannot be sent") from None
+        # Errors of HTTP quote what they could not read: a Secret's bytes may be in that.
+        text = type(error).__name__ if request.kind.confidential else _describe(error)
+        cause = None if request.kind.confidential else _without_frames(error)
+        if is_wrong_request or _is_final(error):
+            raise call.no_answer(request, text) from cause
+        is_idle = any(isinstance(found, IdleError) for found in causal_chain(error))
+        raise (SilenceError if is_idle else TransientError)(text) from cause
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """Take the tracebacks off: local variables in them hold tokens and bodies."""
+    for found in causal_chain(error):
+        found.__traceback__ = None
+    return error
+
+
+def _describe(error: BaseException) -> str:
+    """What went wrong, in the fewest words that say it."""
+    if isinstance(error, ProtocolError) and len(error.args) > 1:
+        # ('Connection aborted.', ConnectionResetError(104, '…'))
+        return f"{str(error.args[0]).rstrip('.')}: {error.args[1]}"
+    return str(error) or type(error).__name__
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether a certificate does not fit, theirs or ours, or the address is not one."""
+    for found in causal_chain(error):
+        # urllib3 itself compares where assert_hostname is set.
+        if isinstance(found, (ssl.SSLCertVerificationError, CertificateError, LocationValueError)):
+            return True
+        # Only what OpenSSL itself says has a reason.
+        reason = str(getattr(found, "reason", None))
+        if isinstance(found, ssl.SSLError) and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+            return True
+    return False

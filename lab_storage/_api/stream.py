@@ -1,0 +1,81 @@
+"""The body of a watch, read as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab_storage._api.exchange import RequestExchange
+
+_SEGMENT_BYTES = 1 << 16
+
+
+class Stream:
+    """The body of a watch, line by line: what `kubernetes.watch.Watch` reads from.
+
+    It can be closed from any thread, which ends a read that is blocked.
+    """
+
+    status = 200
+
+    def __init__(self, exchange: RequestExchange) -> None:
+        self._response = exchange.response
+        self._exchange = exchange
+        self._closed = False
+
+    def limit_silence(self, seconds: float) -> None:
+        """End with a `SilenceError` after so long without a byte."""
+        self._exchange.idle_seconds = seconds
+
+    def stream(self, amt: int | None = None, decode_content: bool = False) -> Iterator[bytes]:
+        """Yield whole lines as they come, until the server ends the stream.
+
+        The parameters are those of `urllib3.HTTPResponse.stream` and change
+        nothing. One line at a time, because ``Watch`` copies what is left of a
+        segment at each line of it.
+
+        Raises
+        ------
+        TransientError
+            If the stream is cut, cannot be read, or says nothing for too long.
+        OperationCancelledError, OperationTimeoutError
+            If the call is over.
+        """
+        del amt, decode_content
+        # Not one growing line: a large one in small segments would be copied at each.
+        begun: list[bytes] = []
+        segments = self._segments()
+        while True:
+            try:
+                segment = next(segments, None)
+            except BaseException as error:
+                self.close()
+                self._exchange.translate(error)
+                raise
+            if segment is None:
+                break
+            *ends, rest = segment.split(b"\n")
+            for end in ends:
+                line = b"".join((*begun, end, b"\n"))
+                begun.clear()
+                yield line
+            begun.append(rest)
+        self._closed = True
+        self._exchange.end(broken=False)
+
+    def _segments(self) -> Iterator[bytes]:
+        response = self._response
+        if getattr(response, "chunked", False):
+            yield from response.stream(_SEGMENT_BYTES, decode_content=True)
+            return
+        # Not `stream`, which waits until a segment is full.
+        while segment := response.read1(_SEGMENT_BYTES, decode_content=True):
+            yield segment
+
+    def close(self) -> None:
+        """Close the connection, unless the server has ended the stream."""
+        if not self._closed:
+            self._closed = True
+            self._exchange.end(broken=True)
+
+    def release_conn(self) -> None:
+        """Nothing: a stream that has ended has given its connection back."""
