@@ -30,8 +30,9 @@ class Finding:
     container: Container | None = None
     # How the container ended, if that is the trouble, or lies behind it.
     end: End | None = None
-    # Since when, as far as the server says.
+    # Since when and how often, as far as the server says.
     since: datetime.datetime | None = None
+    times: int | None = None
 
 
 def find(pod: Pod, events: list[Event]) -> Finding | None:
@@ -332,7 +333,14 @@ def _end_of_run(container: Container) -> tuple[bool, float]:
 
 
 def _reported(trouble: PodTrouble, event: Event, container: Container | None = None) -> Finding:
-    return Finding(trouble, event.reason, event.message or None, container, since=event.first)
+    return Finding(
+        trouble,
+        event.reason,
+        event.message or None,
+        container,
+        since=event.first,
+        times=event.count,
+    )
 
 
 def _named(name: str | None, containers: Iterable[Container]) -> Container | None:
