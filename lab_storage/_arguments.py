@@ -12,7 +12,15 @@ import kubernetes.client
 if TYPE_CHECKING:
     from lab_storage._manifests.kinds import NameRule
 
-__all__ = ["Logger", "check_api_client", "check_instance", "check_logger", "check_name", "words"]
+__all__ = [
+    "Logger",
+    "check_api_client",
+    "check_count",
+    "check_instance",
+    "check_logger",
+    "check_name",
+    "words",
+]
 
 
 class Logger(Protocol):
@@ -43,6 +51,14 @@ def check_name(field: str, value: object, rule: NameRule) -> None:
     check_instance(field, value, str)
     if not rule.allows(str(value)):
         raise ValueError(f"{field} must be {rule.title}, got {str(value)[:300]!r}")
+
+
+def check_count(field: str, value: object) -> None:
+    """Raise a `TypeError` or `ValueError` unless a value is an integer from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{field} must be int, not {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"{field} must not be negative, got {value}")
 
 
 def words(field: str, value: object) -> frozenset[str]:

@@ -18,11 +18,13 @@ from lab_storage._api.workers import Workers
 from lab_storage._arguments import (
     Logger,
     check_api_client,
+    check_count,
     check_instance,
     check_logger,
     check_name,
     words,
 )
+from lab_storage._diagnoses import read_examination
 from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, POD, SECRET
 from lab_storage._manifests.lab import lab_manifests
 from lab_storage.exceptions import MissingSecretError
@@ -37,6 +39,8 @@ from lab_storage.timeout import Timeout
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, V1Secret
+
+    from lab_storage.diagnosis import Examination, PodDiagnosis
 
 __all__ = ["LabStorage"]
 
@@ -252,6 +256,47 @@ class LabStorage:
         """
         call = self._begin(timeout, names)
         return _pods.read_phase(call, names.namespace, names.pod)
+
+    def read_pod_diagnosis(
+        self, names: LabObjectNames, timeout: Timeout, *, log_lines: int = 0
+    ) -> PodDiagnosis | None:
+        """Find out why a lab's pod does not run.
+
+        The pod and its events are read side by side, and no models are built. Events that may
+        not be read, and a log that is refused, gone or does not come in time, are left out.
+
+        Parameters
+        ----------
+        names
+            The names of the lab's objects.
+        timeout
+            How long it may take, and the handle to cancel by.
+        log_lines
+            How many lines of the log of the container concerned to read, in a third request;
+            of its previous run if that is the one that ended. A log may contain secrets, so
+            none is read unless asked for.
+
+        Returns
+        -------
+        PodDiagnosis or None
+            `None` if there is no pod.
+
+        Raises
+        ------
+        ValueError
+            If ``log_lines`` is negative.
+        """
+        examination = self._examine_pod(names, timeout, log_lines)
+        return None if examination is None else examination.diagnosis
+
+    def _examine_pod(
+        self, names: LabObjectNames, timeout: Timeout, log_lines: int = 0
+    ) -> Examination | None:
+        call = self._begin(timeout, names)
+        check_count("log_lines", log_lines)
+        return read_examination(
+            call, self._workers, names.namespace, names.pod, log_lines=log_lines
+        )
 
     def read_secret(self, name: str, namespace: str, timeout: Timeout) -> V1Secret:
         """Read a Secret.

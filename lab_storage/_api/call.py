@@ -79,6 +79,16 @@ class Call:
         part._failures, part._waits = self._failures, self._waits
         return part
 
+    def aside(self, seconds: float) -> Call:
+        """A call for what is not worth failing for, and what a timeout does not report.
+
+        It takes at most ``seconds``, and half of the time that is left.
+        """
+        limit = timedelta(seconds=max(0.0, min(seconds, self.timeout._left() / 2)))
+        aside = Call(self.client, self.timeout.partial(limit), self.log, self.user)
+        aside._whole = self._whole
+        return aside
+
     # -- Requests ------------------------------------------------------------------
 
     def request(self, request: Request, read: Callable[[Answer], T]) -> T:

@@ -37,6 +37,8 @@ class Request:
         The media types that may come back.
     collection
         Whether it goes to the collection, although it may concern one object.
+    subresource
+        The part of the object that it goes to, such as ``log``.
     """
 
     method: str
@@ -47,11 +49,14 @@ class Request:
     body: memoryview | None = attrs.field(default=None, repr=False)
     accept: str = JSON
     collection: bool = False
+    subresource: str | None = None
 
     @property
     def url(self) -> str:
         """Path and query, encoded."""
         path = self.kind.path(self.namespace, None if self.collection else self.name)
+        if self.subresource is not None:
+            path += f"/{self.subresource}"
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
     def __str__(self) -> str:
