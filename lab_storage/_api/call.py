@@ -64,7 +64,6 @@ class Call:
         self.timeout = timeout
         self.log = log
         self.user = timeout.user if timeout.user is not None else user
-        self._whole = timeout
         # What is in the way now, by the request that met it: the newest is the last. Several
         # requests may be under way at once, and one that works says nothing of another.
         self._failures: dict[Request, _Failure] = {}
@@ -75,7 +74,6 @@ class Call:
     def part(self) -> Call:
         """The same call, to be cancelled by itself."""
         part = Call(self.client, self.timeout.partial(timedelta.max), self.log, self.user)
-        part._whole = self._whole
         part._failures, part._waits = self._failures, self._waits
         return part
 
@@ -112,30 +110,37 @@ class Call:
 
         def attempt() -> T:
             answer = self.attempt(request)
-            if not answer.is_success:
-                raise self.refusal(request, answer)
-            return read(answer)
+            if answer.is_success:
+                return read(answer)
+            raise self.refusal(request, answer)
 
-        try:
-            return self._retrying(request)(attempt)
-        finally:
-            # It has an outcome: what went wrong before is over.
-            self.settle(request)
+        return self._pursue(request, attempt)
 
     def find(self, request: Request, read: Callable[[Answer], T]) -> T | None:
         """Make a request as `request` does; give `None` if there is no such object."""
 
         def attempt() -> T | None:
             answer = self.attempt(request)
+            if answer.is_success:
+                return read(answer)
             if is_missing(answer):
                 return None
-            if not answer.is_success:
-                raise self.refusal(request, answer)
-            return read(answer)
+            raise self.refusal(request, answer)
 
+        return self._pursue(request, attempt)
+
+    def _pursue(self, request: Request, attempt: Callable[[], T]) -> T:
         try:
-            return self._retrying(request)(attempt)
+            # Nearly always the first attempt will do. tenacity's loop would add a tenth to what a
+            # small request costs.
+            return attempt()
+        except TransientError as error:
+            failure = error
+        try:
+            self.pause(request, failure, 1)
+            return self._retrying(request, made=1)(attempt)
         finally:
+            # It has an outcome: what went wrong before is over.
             self.settle(request)
 
     def attempts(self, request: Request) -> Iterator[tenacity.AttemptManager]:
@@ -207,8 +212,9 @@ class Call:
         """Make the error of a request that cannot be answered, whatever is tried."""
         return no_answer(text, request, operation=self.timeout.operation, user=self.user)
 
-    def _retrying(self, request: Request) -> tenacity.Retrying:
+    def _retrying(self, request: Request, made: int = 0) -> tenacity.Retrying:
         return retrying(
+            made=made,
             sleep=self.sleep,
             report=lambda error, attempt, seconds: self._report(request, error, attempt, seconds),
         )
@@ -231,7 +237,7 @@ class Call:
             last = wait
         for failure in list(self._failures.values())[-1:]:
             last, cause = failure.text, failure.cause
-        error = OperationTimeoutError(operation, self.user, self._whole.elapsed(), last)
+        error = OperationTimeoutError(operation, self.user, self.timeout._whole.elapsed(), last)
         error.__cause__ = cause
         return error
 

@@ -65,6 +65,7 @@ def _awaits_controller(answer: Answer) -> bool:
 
 def retrying(
     *,
+    made: int,
     sleep: Callable[[float], None],
     report: Callable[[TransientError, int, float], None],
 ) -> tenacity.Retrying:
@@ -74,6 +75,8 @@ def retrying(
 
     Parameters
     ----------
+    made
+        How many attempts have been made, and failed, before it.
     sleep
         Blocks for so many seconds, or raises what ends the call.
     report
@@ -81,9 +84,15 @@ def retrying(
     """
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
-        report(_failure(state), state.attempt_number, state.upcoming_sleep)
+        report(_failure(state), state.attempt_number + made, state.upcoming_sleep)
 
-    return _policy.copy(sleep=sleep, before_sleep=before_sleep)
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        wait=lambda state: pause_seconds(_failure(state), state.attempt_number + made),
+        sleep=sleep,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
 
 
 def pause_seconds(error: TransientError, attempt: int) -> float:
@@ -101,13 +110,6 @@ def _failure(state: tenacity.RetryCallState) -> TransientError:
     if not isinstance(error, TransientError):
         raise TypeError("only a failed attempt is followed by a pause")
     return error
-
-
-_policy = tenacity.Retrying(
-    retry=tenacity.retry_if_exception_type(TransientError),
-    wait=lambda state: pause_seconds(_failure(state), state.attempt_number),
-    reraise=True,
-)
 
 
 def retry_after_seconds(answer: Answer) -> float:
