@@ -21,6 +21,7 @@ from lab_storage._manifests.kinds import (
     NameRule,
 )
 from lab_storage._manifests.lab import lab_manifests, read_lab
+from lab_storage._manifests.sealed import forgets_locals
 from lab_storage._pod_data import PodPhase as PodPhase
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class LabObjects(LabStateObjects):
     service: V1Service | None = attrs.field(repr=_brief, metadata=one(SERVICE))
 
     @classmethod
+    @forgets_locals
     def from_manifests(
         cls, manifests: Iterable[Mapping[str, Any] | None], names: LabObjectNames
     ) -> Self:

@@ -27,6 +27,7 @@ from lab_storage._arguments import (
 from lab_storage._diagnoses import read_examination
 from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, POD, SECRET
 from lab_storage._manifests.lab import lab_manifests
+from lab_storage._manifests.sealed import forgets_locals
 from lab_storage.exceptions import MissingSecretError
 from lab_storage.models import (
     WAITING_REASONS,
@@ -116,6 +117,7 @@ class LabStorage:
         """Close the connections that are not in use. Later calls open new ones."""
         self._client.close()
 
+    @forgets_locals
     def create(
         self, objects: LabObjects, timeout: Timeout, *, operation_id: str | None = None
     ) -> None:
@@ -298,6 +300,7 @@ class LabStorage:
             call, self._workers, names.namespace, names.pod, log_lines=log_lines
         )
 
+    @forgets_locals
     def read_secret(self, name: str, namespace: str, timeout: Timeout) -> V1Secret:
         """Read a Secret.
 

@@ -46,7 +46,7 @@ VALUE = 'hunter2-"quoted"\\slash\nline-\u00fcmlaut-hunter3'
 PLAIN = "correcthorsebatterystaple"
 ENCODED = [base64.b64encode(value.encode()).decode() for value in (VALUE, PLAIN)]
 NEEDLES = ["hunter2", "hunter3", PLAIN, *ENCODED, *[text[:16] for text in ENCODED]]
-SECRET = {
+SECRET: dict[str, Any] = {
     "apiVersion": "v1",
     "kind": "Secret",
     "metadata": {"name": "lab-secrets", "namespace": NAMES.namespace},

@@ -16,6 +16,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from lab_storage._api.answer import SilenceError, TransientError
 from lab_storage._api.request import Request
+from lab_storage._manifests.sealed import forget_locals
 from lab_storage._transport.exchange import Exchange, IdleError, current_exchange
 from lab_storage._transport.interruptions import causal_chain, find_interruption
 from lab_storage.exceptions import LabStorageError
@@ -95,18 +96,13 @@ class RequestExchange(Exchange):
             raise call.no_answer(request, "a header of the request cannot be sent") from None
         # Errors of HTTP quote what they could not read: a Secret's bytes may be in that.
         text = type(error).__name__ if request.kind.confidential else _describe(error)
-        cause = None if request.kind.confidential else _without_frames(error)
+        # Local variables in other libraries' frames are tokens and bodies.
+        forget_locals(error)
+        cause = None if request.kind.confidential else error
         if is_wrong_request or _is_final(error):
             raise call.no_answer(request, text) from cause
         is_idle = any(isinstance(found, IdleError) for found in causal_chain(error))
         raise (SilenceError if is_idle else TransientError)(text) from cause
-
-
-def _without_frames(error: BaseException) -> BaseException:
-    """Take the tracebacks off: local variables in them hold tokens and bodies."""
-    for found in causal_chain(error):
-        found.__traceback__ = None
-    return error
 
 
 def _describe(error: BaseException) -> str:

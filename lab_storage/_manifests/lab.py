@@ -12,7 +12,7 @@ from lab_storage._manifests.convert import Place, is_list, read_model, to_json, 
 from lab_storage._manifests.fields import LabField, fields_of
 from lab_storage._manifests.kinds import DNS_SUBDOMAIN, NAMESPACE, Kind
 from lab_storage._manifests.schema import Format, model_of
-from lab_storage._manifests.sealed import Sealed
+from lab_storage._manifests.sealed import Sealed, forgets_locals
 from lab_storage.exceptions import printable
 
 if TYPE_CHECKING:
@@ -274,6 +274,7 @@ def _name_in(model: Any) -> object:
     )
 
 
+@forgets_locals
 def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]]]]:
     """Check a lab's objects, and write them as the manifests that are sent to create them.
 

@@ -362,6 +362,65 @@ class TestRepeat:
         assert sorted(PATHS) == sorted(made_by_lab(cluster))
 
 
+FULL = status(403, "Forbidden", 'pods "lab" is forbidden: exceeded quota: lab-quota')
+
+
+class TestCharge:
+    """A quota is charged for an object before the object can be read."""
+
+    @pytest.mark.parametrize("looks", [1, 2, 3])
+    def test_object_that_was_charged_for_is_looked_for(
+        self, looks: int, storage_of: StorageOf
+    ) -> None:
+        """The first creation is still being stored when the second is refused for its charge."""
+        lost, left = [reset], [looks]
+
+        def choose(request: Seen) -> Act | None:
+            is_look = request.method == "GET" and request.path == POD_PATH
+            if is_look and lost == []:
+                left[0] -= 1
+                if left[0] < 0:
+                    cluster.put(POD_PATH, PENDING, managers[0])
+            if request.method != "POST" or path_of(request) != POD_PATH:
+                return None
+            managers.append(request.query["fieldManager"])
+            return lost.pop() if lost else FULL
+
+        managers: list[str] = []
+        cluster = Cluster(before=choose)
+        with Villain(cluster) as villain:
+            create(storage_of(villain))
+
+        assert POD_PATH in cluster.objects
+
+    def test_is_not_looked_for_without_end(self, storage_of: StorageOf) -> None:
+        """If it does not come, the quota is full for another reason."""
+        lost = [reset]
+
+        def choose(request: Seen) -> Act | None:
+            if request.method != "POST" or path_of(request) != POD_PATH:
+                return None
+            return lost.pop() if lost else FULL
+
+        with Villain(Cluster(before=choose)) as villain:
+            storage = storage_of(villain)
+            with pytest.raises(KubernetesError, match="exceeded quota"):
+                create(storage)
+
+        assert 5 == posts(villain)[POD_PATH]
+
+    def test_full_quota_is_final_for_what_nobody_has_tried_to_make(
+        self, storage_of: StorageOf
+    ) -> None:
+        """There is nothing to look for."""
+        with Villain(Cluster(before=once(POD_PATH, FULL))) as villain:
+            storage = storage_of(villain)
+            with pytest.raises(KubernetesError, match="exceeded quota"):
+                create(storage)
+
+        assert 1 == posts(villain)[POD_PATH]
+
+
 class TestRace:
     """Controllers that are not done with a new namespace."""
 
