@@ -83,9 +83,7 @@ class Call:
         It takes at most ``seconds``, and half of the time that is left.
         """
         limit = timedelta(seconds=max(0.0, min(seconds, self.timeout._left() / 2)))
-        aside = Call(self.client, self.timeout.partial(limit), self.log, self.user)
-        aside._whole = self._whole
-        return aside
+        return Call(self.client, self.timeout.partial(limit), self.log, self.user)
 
     # -- Requests ------------------------------------------------------------------
 
