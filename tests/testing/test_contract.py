@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
@@ -42,6 +42,14 @@ class Embedded:
         self._server.pause_kubelet()
         yield
         self._server.resume_kubelet()
+
+    @contextmanager
+    def custom_resource(
+        self, plural: str, kind: str, group: str, schema: dict[str, Any]
+    ) -> Iterator[None]:
+        """Define a custom resource with a status."""
+        self._server.add_custom_resource(plural, kind, group, status=True, schema=schema)
+        yield
 
     @contextmanager
     def paused_controllers(self) -> Iterator[None]:

@@ -223,8 +223,8 @@ def test_refusal_is_of_what_was_forbidden_alone_and_can_be_taken_back(plain: Pla
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        ({"verb": "read"}, "verb has to be one of create, get"),
-        ({"resource": "pod"}, "resource has to be one of configmaps"),
+        ({"verb": "read"}, "verb must be one of create, get"),
+        ({"resource": "pod"}, "resource must be one of configmaps"),
     ],
 )
 def test_rule_about_nothing_is_an_error(
@@ -272,14 +272,14 @@ def test_client_takes_more_settings(embedded_server: EmbeddedServer) -> None:
         ("GET", "/api/v1/nodes", None),
         ("GET", "/apis/apps/v1/namespaces/lab/deployments", None),
         ("GET", "/openapi/v3", None),
-        ("GET", in_lab("pods", "x") + "/log", None),
         ("POST", in_lab("pods", "x") + "/eviction", {}),
         ("PUT", in_lab("configmaps", "x"), {}),
         ("DELETE", in_lab("configmaps"), None),
         ("POST", in_lab("configmaps") + "?dryRun=All", {"metadata": {"name": "x"}}),
         ("DELETE", in_lab("configmaps", "x") + "?dryRun=All", None),
         ("DELETE", in_lab("configmaps", "x"), {"dryRun": ["All"]}),
-        ("POST", in_lab("configmaps") + "?fieldValidation=Strict", {"metadata": {"name": "x"}}),
+        ("GET", "/apis/networking.k8s.io/v1/ingressclasses", None),
+        ("PUT", in_lab("secrets", "x"), {}),
         (
             "POST",
             in_lab("configmaps"),
@@ -310,13 +310,14 @@ def test_what_it_cannot_do_is_501_and_says_so(
         ("application/json-patch+json", [{"op": "remove", "path": "/metadata/labels"}]),
         ("application/apply-patch+yaml", {}),
         ("application/strategic-merge-patch+json", {"metadata": {"$retainKeys": ["name"]}}),
+        ("application/strategic-merge-patch+json", {"metadata": {"finalizers": []}}),
         (MERGE, {"spec": {"activeDeadlineSeconds": 5}}),
     ],
 )
 def test_patches_that_it_cannot_judge_are_501(
     plain: Plain, content_type: str, patch: object
 ) -> None:
-    """JSON patches, server-side apply, odd directives, and changes of a pod's spec."""
+    """JSON patches, server-side apply, strategic lists, and changes of a pod's spec."""
     plain.make_pod()
 
     status, _ = plain.ask("PATCH", in_lab("pods", "x"), patch, Content_Type=content_type)
@@ -325,13 +326,26 @@ def test_patches_that_it_cannot_judge_are_501(
     assert expected == status
 
 
-@pytest.mark.parametrize("media_type", ["application/yaml", "application/vnd.kubernetes.protobuf"])
-def test_formats_of_real_servers_are_501(plain: Plain, media_type: str) -> None:
-    """Neither read nor written, unless JSON will do as well."""
+@pytest.mark.parametrize(
+    ("media_type", "status"),
+    [("application/yaml", 501), ("application/vnd.kubernetes.protobuf", 406)],
+)
+def test_formats_other_than_json_are_refused(plain: Plain, media_type: str, status: int) -> None:
+    """Neither is read or written, unless JSON will do as well."""
     path = "/api/v1/namespaces/lab"
-    assert 501 == plain.ask("GET", path, Accept=media_type)[0]
+    assert status == plain.ask("GET", path, Accept=media_type)[0]
     assert 200 == plain.ask("GET", path, Accept=f"{media_type},application/json")[0]
     assert 501 == plain.ask("POST", in_lab("pods"), b"", Content_Type=media_type)[0]
+
+
+@pytest.mark.parametrize("resource", ["pods", "secrets"])
+def test_other_tables_than_of_names_are_501(plain: Plain, resource: str) -> None:
+    """A real server prints them, with columns that no lab reads."""
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+    status, answer = plain.ask("GET", in_lab(resource), Accept=table)
+
+    assert (501, f"print {resource} as a Table") == (status, answer["message"].split(": ")[1])
 
 
 @pytest.mark.parametrize(

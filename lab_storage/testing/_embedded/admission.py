@@ -1,6 +1,6 @@
 """Admission: who lets a new object in, and what it is given then.
 
-What the plugins NamespaceLifecycle and ServiceAccount do:
+What the plugins NamespaceLifecycle, Priority and ServiceAccount do:
 https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 """
 
@@ -46,9 +46,16 @@ def admit_pod(store: Store, pod: Object) -> None:
     Raises
     ------
     APIError
-        403: there is no such ServiceAccount, or not yet.
+        403: there is no such ServiceAccount, or not yet; or a priority is set that a
+        PriorityClass would have to give.
     """
     spec = pod["spec"]
+    if spec["priority"] and not spec.get("priorityClassName"):
+        text = (
+            f"the integer value of priority ({spec['priority']}) must not be provided in pod "
+            "spec; priority admission controller computed 0 from the given PriorityClass name"
+        )
+        raise forbidden(PODS, _spoken_name(pod), text)
     account_name = spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", account_name)
     namespace = pod["metadata"]["namespace"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from . import quota as quota_rules
+from .arguments import an_optional_duration
 from .deletion import COLLECTED
 from .namespaces import NamespaceController
 from .resources import (
@@ -59,9 +60,11 @@ class Delays:
         From the deletion of a namespace until its content begins to go.
     """
 
-    service_account: timedelta | None = timedelta(0)
-    quota: timedelta | None = timedelta(0)
-    namespace: timedelta | None = timedelta(0)
+    service_account: timedelta | None = attrs.field(
+        default=timedelta(0), validator=an_optional_duration
+    )
+    quota: timedelta | None = attrs.field(default=timedelta(0), validator=an_optional_duration)
+    namespace: timedelta | None = attrs.field(default=timedelta(0), validator=an_optional_duration)
 
 
 class Controllers:

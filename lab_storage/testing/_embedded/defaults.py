@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from .resources import (
     ACCOUNTS,
+    BUDGETS,
     CLAIMS,
     CONFIG_MAPS,
     EVENTS,
+    INGRESSES,
     NAMESPACES,
     PODS,
     POLICIES,
     QUOTAS,
+    ROLE_BINDINGS,
+    ROLES,
     SECRETS,
     SERVICES,
 )
@@ -43,20 +47,24 @@ class Defaults:
         self._addresses: Iterator[Any] = itertools.islice(network.hosts(), 1, None)
         self._completers: dict[Resource, Callable[[Object], None]] = {
             ACCOUNTS: _nothing,
+            BUDGETS: _budget,
             CLAIMS: _claim,
             CONFIG_MAPS: _nothing,
             EVENTS: _event,
+            INGRESSES: _ingress,
             NAMESPACES: _namespace,
             PODS: _pod,
             POLICIES: _policy,
             QUOTAS: _quota,
+            ROLE_BINDINGS: _role_binding,
+            ROLES: _role,
             SECRETS: _secret,
             SERVICES: self._service,
         }
 
     def complete(self, resource: Resource, obj: Object) -> None:
         """Fill in an object in place: its defaults, and the status it begins with."""
-        self._completers[resource](obj)
+        self._completers.get(resource, _nothing)(obj)
 
     def _service(self, service: Object) -> None:
         spec = service.setdefault("spec", {})
@@ -64,7 +72,8 @@ class Defaults:
         spec.setdefault("sessionAffinity", "None")
         for port in spec.get("ports", ()):
             port.setdefault("protocol", "TCP")
-            port.setdefault("targetPort", port.get("port"))
+            if not port.get("targetPort"):
+                port["targetPort"] = port.get("port", 0)
         service["status"] = {"loadBalancer": {}}
         if spec["type"] == "ExternalName":
             return
@@ -119,6 +128,30 @@ def _policy(policy: Object) -> None:
     rules = (*spec.get("ingress", ()), *spec.get("egress", ()))
     for port in itertools.chain.from_iterable(rule.get("ports", ()) for rule in rules):
         port.setdefault("protocol", "TCP")
+
+
+def _budget(budget: Object) -> None:
+    budget.setdefault("spec", {})
+    counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+    budget["status"] = dict.fromkeys(counts, 0)
+
+
+def _ingress(ingress: Object) -> None:
+    ingress.setdefault("spec", {})
+    ingress["status"] = {"loadBalancer": {}}
+
+
+def _role(role: Object) -> None:
+    # Not an empty list: that is how Go writes one that is not there.
+    role["rules"] = role.get("rules") or None
+
+
+def _role_binding(binding: Object) -> None:
+    group = "rbac.authorization.k8s.io"
+    binding.setdefault("roleRef", {}).setdefault("apiGroup", group)
+    for subject in binding.get("subjects", ()):
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", group)
 
 
 def _event(event: Object) -> None:

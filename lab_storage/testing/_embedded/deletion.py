@@ -16,6 +16,7 @@ from .decoding import decode_options
 from .errors import (
     bad_request,
     conflict,
+    forbidden,
     invalid_options,
     invalid_value,
     not_implemented,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The finalizers that the garbage collector takes off.
 COLLECTED = ("foregroundDeletion", "orphan")
+# https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#namespacelifecycle
+_IMMORTAL = ("default", "kube-public", "kube-system")
 _POLICIES = {"Foreground": "foregroundDeletion", "Orphan": "orphan", "Background": None}
 
 
@@ -112,8 +115,10 @@ def delete(store: Store, resource: Resource, obj: Object, options: DeleteOptions
     Raises
     ------
     APIError
-        409: a precondition does not fit.
+        403: a namespace that has to stay; 409: a precondition does not fit.
     """
+    if resource is NAMESPACES and name_of(obj) in _IMMORTAL:
+        raise forbidden(resource, name_of(obj), "this namespace may not be deleted")
     _check_preconditions(resource, obj, options)
     if resource is NAMESPACES:
         return _terminate(store, obj, options)

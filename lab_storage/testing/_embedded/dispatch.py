@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .decoding import parse
 from .deletion import DeleteOptions
 from .errors import (
     APIError,
@@ -55,9 +55,9 @@ class Body:
 
     @functools.cached_property
     def json(self) -> Any:
-        """What it says; a ValueError where it is no JSON, ``None`` where it is empty."""
+        """What it says; a ValueError where it is not JSON, ``None`` where it is empty."""
         try:
-            return json.loads(self._raw) if self._raw else None
+            return parse(self._raw) if self._raw else None
         except ValueError as error:
             return error
 
@@ -89,7 +89,8 @@ def carry_out(objects: Objects, target: Target, headers: Message, body: Body) ->
     manager = _manager(target, headers)
     if target.verb == "create":
         _check_media_type(headers)
-        obj, warnings = objects.create(*where, body.json, manager)
+        validation = target.query.get("fieldValidation", "")
+        obj, warnings = objects.create(*where, body.json, manager, validation)
         return Answered(HTTPStatus.CREATED, view.one(obj), warnings)
     obj, warnings = objects.patch(
         *where,
@@ -98,6 +99,7 @@ def carry_out(objects: Objects, target: Target, headers: Message, body: Body) ->
         content_type=headers.get_content_type(),
         manager=manager,
         subresource=target.subresource,
+        validation=target.query.get("fieldValidation", ""),
     )
     return Answered(HTTPStatus.OK, view.one(obj), warnings)
 
@@ -154,7 +156,5 @@ def _manager(target: Target, headers: Message) -> str:
         raise invalid_options(kind, unsupported("fieldValidation", validation, _VALIDATIONS))
     if query.get("dryRun"):
         raise not_implemented("dry runs")
-    if validation == "Strict":
-        raise not_implemented("fieldValidation=Strict")
     agent: str = headers.get("User-Agent", "")
     return named or agent.partition("/")[0][:_LONGEST_MANAGER] or "unknown"

@@ -37,8 +37,8 @@ class APIError(Exception):
         authorization do.
     retry_after
         The Retry-After header, where it is not ``details.retryAfterSeconds``.
-    body
-        What is sent instead of a Status.
+    body, content_type
+        What is sent instead of a Status, and of which type it is.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class APIError(Exception):
         nosniff: bool = False,
         retry_after: str | None = None,
         body: bytes | None = None,
+        content_type: str = "application/json",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -63,6 +64,7 @@ class APIError(Exception):
         seconds = (details or {}).get("retryAfterSeconds")
         self.retry_after = retry_after or (None if seconds is None else str(seconds))
         self.body = body
+        self.content_type = content_type
 
     def status(self) -> dict[str, Any]:
         """Give the Status object, with the fields in the server's order."""
@@ -114,6 +116,11 @@ def unsupported(field: str, value: object, supported: Sequence[str]) -> Cause:
     listed = ", ".join(json.dumps(each) for each in supported)
     message = f"Unsupported value: {json.dumps(value)}: supported values: {listed}"
     return Cause("FieldValueNotSupported", field, message)
+
+
+def absent(field: str, value: object) -> Cause:
+    """Say that what a value refers to does not exist."""
+    return Cause("FieldValueNotFound", field, f"Not found: {json.dumps(value)}")
 
 
 def forbidden_field(field: str, detail: str) -> Cause:
@@ -190,6 +197,13 @@ def no_such_path() -> APIError:
     return APIError(404, message, "NotFound", {})
 
 
+def page_not_found() -> APIError:
+    """404: there is no such API group, or nothing of the API at all."""
+    text = "404 page not found"
+    plain = "text/plain; charset=utf-8"
+    return APIError(404, text, body=f"{text}\n".encode(), content_type=plain, nosniff=True)
+
+
 def method_not_allowed() -> APIError:
     """405: the resource is there, the method is not."""
     message = "the server does not allow this method on the requested resource"
@@ -221,8 +235,12 @@ def conflict(resource: Resource, name: str, text: str, *, subject: str | None = 
         What the real server calls the kind here where that is not the
         resource: failed preconditions of a delete name the Go type.
     """
-    message = f'Operation cannot be fulfilled on {subject or resource.qualified} "{name}": {text}'
-    details = {"name": name, "kind": subject} if subject else _details(resource, name)
+    details = _details(resource, name)
+    qualified = resource.qualified
+    if subject:
+        details["kind"] = subject
+        qualified = f"{subject}.{resource.group}" if resource.group else subject
+    message = f'Operation cannot be fulfilled on {qualified} "{name}": {text}'
     return APIError(409, message, "Conflict", details)
 
 

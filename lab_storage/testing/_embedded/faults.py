@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from .arguments import a_boolean, a_duration, check_duration, check_type
 from .errors import APIError, expired
-from .resources import BY_PLURAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .resources import Resources
 
 #: The verbs of the API, as RBAC names them.
 VERBS = ("create", "get", "list", "watch", "patch", "delete")
@@ -29,7 +31,7 @@ class Silence:
         events.
     """
 
-    after_commit: bool = False
+    after_commit: bool = attrs.field(default=False, validator=a_boolean)
 
 
 @attrs.frozen
@@ -42,7 +44,7 @@ class Drip:
         The time between two bytes.
     """
 
-    interval: timedelta = timedelta(seconds=0.1)
+    interval: timedelta = attrs.field(default=timedelta(seconds=0.1), validator=a_duration)
 
 
 @attrs.frozen
@@ -56,7 +58,7 @@ class Reset:
         headers and what exists, and is reset.
     """
 
-    after_commit: bool = False
+    after_commit: bool = attrs.field(default=False, validator=a_boolean)
 
 
 @attrs.frozen
@@ -76,13 +78,33 @@ class Answer:
         ``details.retryAfterSeconds`` too.
     body
         Instead of a Status: these bytes, as they are.
+    content_type
+        The media type of ``body``, such as ``text/html`` for a gateway's page.
     """
 
-    status: int
+    status: int = attrs.field()
     message: str = "made up by a rule of lab_storage.testing"
     reason: str | None = None
-    retry_after: str | timedelta | None = None
-    body: bytes | None = None
+    retry_after: str | timedelta | None = attrs.field(default=None)
+    body: bytes | None = attrs.field(default=None)
+    content_type: str = "application/json"
+
+    @status.validator
+    def _check_status(self, _attribute: object, status: int) -> None:
+        check_type("status", status, int, "an HTTP status, such as 503")
+        if not 200 <= status <= 599:
+            raise ValueError(f"status must be between 200 and 599, got {status}")
+
+    @retry_after.validator
+    def _check_retry_after(self, _attribute: object, value: str | timedelta | None) -> None:
+        # A number could be seconds; the header may also be a date, or nonsense.
+        if value is not None and not isinstance(value, str):
+            check_duration("retry_after", value)
+
+    @body.validator
+    def _check_body(self, _attribute: object, body: bytes | None) -> None:
+        if body is not None:
+            check_type("body", body, bytes, "bytes")
 
     def error(self) -> APIError:
         """Give what it answers with."""
@@ -90,7 +112,13 @@ class Answer:
         if isinstance(header, timedelta):
             details, header = {"retryAfterSeconds": int(header.total_seconds())}, None
         return APIError(
-            self.status, self.message, self.reason, details, retry_after=header, body=self.body
+            self.status,
+            self.message,
+            self.reason,
+            details,
+            retry_after=header,
+            body=self.body,
+            content_type=self.content_type,
         )
 
 
@@ -104,7 +132,13 @@ class Truncate:
         How much of the body is sent.
     """
 
-    after_bytes: int = 10
+    after_bytes: int = attrs.field(default=10)
+
+    @after_bytes.validator
+    def _check_bytes(self, _attribute: object, after_bytes: int) -> None:
+        check_type("after_bytes", after_bytes, int, "a whole number")
+        if after_bytes < 0:
+            raise ValueError(f"after_bytes must not be negative, got {after_bytes}")
 
 
 @attrs.frozen
@@ -118,7 +152,7 @@ class Expire:
         watch cache of kube-apiserver 1.37, or by the answer's status.
     """
 
-    in_stream: bool = True
+    in_stream: bool = attrs.field(default=True, validator=a_boolean)
 
     def error(self) -> APIError:
         """Give the Status it tells."""
@@ -126,6 +160,20 @@ class Expire:
 
 
 Effect: TypeAlias = "Silence | Drip | Reset | Answer | Truncate | Expire"
+_EFFECTS = (Silence, Drip, Reset, Answer, Truncate, Expire)
+
+
+def check_effect(effect: object) -> None:
+    """Refuse what is not an effect, such as ``Reset`` instead of ``Reset()``.
+
+    Raises
+    ------
+    TypeError
+        It would never do anything.
+    """
+    if not isinstance(effect, _EFFECTS):
+        listed = ", ".join(each.__name__ for each in _EFFECTS)
+        raise TypeError(f"effect must be an instance of one of {listed}, got {effect!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -145,7 +193,7 @@ class RequestMatch:
     """
 
     verb: str | None = attrs.field(default=None)
-    resource: str | None = attrs.field(default=None)
+    resource: str | None = None
     namespace: str | None = None
     name: str | None = None
     user: str | None = None
@@ -153,13 +201,7 @@ class RequestMatch:
     @verb.validator
     def _check_verb(self, _attribute: object, verb: str | None) -> None:
         if verb is not None and verb not in VERBS:
-            raise ValueError(f"verb has to be one of {', '.join(VERBS)}, not {verb!r}")
-
-    @resource.validator
-    def _check_resource(self, _attribute: object, resource: str | None) -> None:
-        if resource is not None and resource.partition("/")[0] not in BY_PLURAL:
-            known = ", ".join(sorted(BY_PLURAL))
-            raise ValueError(f"resource has to be one of {known}, not {resource!r}")
+            raise ValueError(f"verb must be one of {', '.join(VERBS)}, got {verb!r}")
 
     def fits(self, **request: str | None) -> bool:
         """Tell whether a request is one of those."""
@@ -213,6 +255,7 @@ class Fault:
         TimeoutError
             It has not, in that time.
         """
+        check_duration("timeout", timeout)
         with self._hit:
             if not self._hit.wait_for(lambda: self._hits >= hits, timeout.total_seconds()):
                 raise TimeoutError(f"{self.effect} has hit {self._hits} times, not {hits}")
@@ -229,15 +272,28 @@ class Fault:
 
 
 class Rules:
-    """The faults and refusals of a server; thread-safe."""
+    """The faults and refusals of a server; thread-safe.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    resources
+        Those that a rule can be about.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._refusals: list[RequestMatch] = []
 
     def add_fault(self, effect: Effect, match: RequestMatch, times: int | None) -> Fault:
         """Add a fault; of several that fit, the first that was added hits."""
+        check_effect(effect)
+        if times is not None:
+            check_type("times", times, int, "a whole number, or None for always")
+            if times < 1:
+                raise ValueError(f"times must be at least 1, got {times}")
+        self._check_resource(match)
         fault = Fault(effect, match, times, self._remove)
         with self._lock:
             self._faults.append(fault)
@@ -245,6 +301,7 @@ class Rules:
 
     def forbid(self, match: RequestMatch) -> Callable[[], None]:
         """Have requests refused by authorization, and give what takes that back."""
+        self._check_resource(match)
         with self._lock:
             self._refusals.append(match)
 
@@ -265,6 +322,13 @@ class Rules:
         """Tell whether authorization refuses a request."""
         with self._lock:
             return any(match.fits(**request) for match in self._refusals)
+
+    def _check_resource(self, match: RequestMatch) -> None:
+        # One that does not exist would never fit, and a test pass for nothing.
+        plural = (match.resource or "").partition("/")[0]
+        if match.resource is not None and plural not in self._resources.plurals:
+            known = ", ".join(self._resources.plurals)
+            raise ValueError(f"resource must be one of {known}, got {match.resource!r}")
 
     def _remove(self, fault: Fault) -> None:
         with self._lock:

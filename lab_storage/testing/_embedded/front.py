@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .connections import Connections
+from .logs import Logs
 
 if TYPE_CHECKING:
     import socket
@@ -71,12 +72,19 @@ class Front:
         self.rules = rules
         self.bookmark_seconds = bookmark_seconds
         self.users: dict[str, str] = {}
+        self.logs = Logs()
+        self.watch_list = True
         self._requests: deque[RecordedRequest] = deque(maxlen=_REQUESTS_KEPT)
         self.closing = threading.Event()
         self.connections = Connections(lambda connection: serve(connection, self))
         self._watches: set[Watch] = set()
         self._held: set[threading.Event] = set()
         self._lock = threading.Lock()
+
+    @property
+    def address(self) -> str:
+        """Where it listens: host and port."""
+        return f"127.0.0.1:{self.connections.port}"
 
     def close(self) -> None:
         """End all watches and whatever holds a request back, then the connections."""

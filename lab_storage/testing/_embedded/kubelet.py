@@ -15,9 +15,9 @@ import attrs
 
 from .deletion import DeleteOptions
 from .metadata import micro_timestamp, timestamp
+from .pod_validation import DELAY_ANNOTATION, START_ANNOTATION, STARTS
 from .resources import PODS, is_going, name_of
 from .starts import ENDED, NODE, PodWriter, record, terminated
-from .validation import DELAY_ANNOTATION, START_ANNOTATION, STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -41,6 +41,9 @@ _CONTINUE_EXPIRED = (
     "first chunk was returned and now may show up in the list."
 )
 _MATCH = "resourceVersionMatch"
+_NO_WATCH_LIST = (
+    "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+)
 
 
 @attrs.frozen
@@ -84,8 +87,17 @@ class ListOptions:
     initial_events: bool | None
 
     @classmethod
-    def parse(cls, resource: Resource, query: Mapping[str, str]) -> ListOptions:
+    def parse(
+        cls, resource: Resource, query: Mapping[str, str], *, watch_list: bool = True
+    ) -> ListOptions:
         """Read a query.
+
+        Parameters
+        ----------
+        resource, query
+            Of what, and how.
+        watch_list
+            Whether watches may begin with ``sendInitialEvents``.
 
         Raises
         ------
@@ -99,7 +111,12 @@ class ListOptions:
         selector = Selector.parse(
             resource, query.get("labelSelector", ""), query.get("fieldSelector", "")
         )
-        _check_match(query, watch=watch, initial=_flag(query, "sendInitialEvents"))
+        initial = _flag(query, "sendInitialEvents")
+        causes = list(_match_of_list(query, initial=initial))
+        if watch:
+            causes = list(_match_of_watch(query, initial=initial, watch_list=watch_list))
+        if causes:
+            raise invalid_options("ListOptions", *causes)
         return cls(
             selector=selector,
             watch=watch,
@@ -110,7 +127,7 @@ class ListOptions:
             token=query.get("continue", ""),
             timeout_seconds=timeout_seconds,
             bookmarks=_flag(query, "allowWatchBookmarks") or False,
-            initial_events=_flag(query, "sendInitialEvents"),
+            initial_events=initial,
         )
 
 
@@ -129,23 +146,21 @@ def _version(text: str, *, watch: bool) -> int:
     raise APIError(500, message) if watch else bad_request(f"invalid resource version: {message}")
 
 
-def _check_match(query: Mapping[str, str], *, watch: bool, initial: bool | None) -> None:
-    check = _match_of_watch if watch else _match_of_list
-    causes = list(check(query, initial=initial))
-    if causes:
-        raise invalid_options("ListOptions", *causes)
-
-
-def _match_of_watch(query: Mapping[str, str], *, initial: bool | None) -> Iterator[Cause]:
+def _match_of_watch(
+    query: Mapping[str, str], *, initial: bool | None, watch_list: bool
+) -> Iterator[Cause]:
     match = query.get(_MATCH, "")
     if query.get("continue"):
         yield forbidden_field(_MATCH, f"{_MATCH} is forbidden when continue is provided")
-    elif initial is not None and match != "NotOlderThan":
-        text = f"sendInitialEvents requires setting {_MATCH} to NotOlderThan"
-        yield forbidden_field(_MATCH, text)
-        if match:
+    elif initial is not None:
+        if match != "NotOlderThan":
+            text = f"sendInitialEvents requires setting {_MATCH} to NotOlderThan"
+            yield forbidden_field(_MATCH, text)
+        if not watch_list:
+            yield forbidden_field("sendInitialEvents", _NO_WATCH_LIST)
+        if match not in ("", "NotOlderThan"):
             yield unsupported(_MATCH, match, ["NotOlderThan"])
-    elif initial is None and match:
+    elif match:
         text = f"{_MATCH} is forbidden for watch unless sendInitialEvents is provided"
         yield forbidden_field(_MATCH, text)
 
@@ -194,6 +209,8 @@ def list_objects(
             objects = store.items_at(resource, namespace, version)
         else:
             objects = store.items(resource, namespace)
+            if not options.version_given:
+                store.note_list(resource)
             if options.version_given and not options.version:
                 limit = 0  # Version 0 is answered from the cache, which does not count.
     chosen = [obj for obj in objects if options.selector.matches(obj)]

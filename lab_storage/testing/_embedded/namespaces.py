@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .deletion import DeleteOptions
 from .metadata import timestamp
-from .resources import NAMESPACES, PODS, RESOURCES, is_going, name_of
+from .resources import NAMESPACES, PODS, is_going, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ class NamespaceController:
                     problems["NamespaceDeletionContentFailure"] = _unexpected(name)
                 self._look_again(namespace, pods)
             else:
-                for resource in RESOURCES.values():
+                for resource in self._store.resources:
                     if resource.namespaced:
                         self._delete_all(resource, name)
                 problems.update(self._remaining(name))
@@ -136,12 +136,12 @@ class NamespaceController:
     def _remaining(self, namespace: str) -> Iterator[tuple[str, tuple[str, str]]]:
         counts = {
             f"{resource.plural}.{resource.group}": len(self._store.items(resource, namespace))
-            for resource in RESOURCES.values()
+            for resource in self._store.resources
             if resource.namespaced
         }
         finalizers = Counter(
             finalizer
-            for resource in RESOURCES.values()
+            for resource in self._store.resources
             if resource.namespaced
             for obj in self._store.items(resource, namespace)
             for finalizer in obj["metadata"].get("finalizers", ())

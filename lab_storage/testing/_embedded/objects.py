@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import deletion
+from . import deletion, pod_warnings
 from . import quota as quota_rules
 from .admission import admit_pod, admit_to_namespace
 from .decoding import decode
@@ -30,13 +30,15 @@ from .resources import (
     PODS,
     POLICIES,
     QUOTAS,
+    ROLE_BINDINGS,
+    ROLES,
     SECRETS,
     SERVICES,
     is_going,
     name_of,
     namespace_of,
 )
-from .validation import validate
+from .validation import validate, validate_change
 
 if TYPE_CHECKING:
     from .deletion import DeleteOptions
@@ -72,7 +74,12 @@ class Objects:
         self._defaults = Defaults()
 
     def create(
-        self, resource: Resource, namespace: str | None, body: Any, manager: str
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: Any,
+        manager: str,
+        validation: str = "",
     ) -> tuple[Object, list[str]]:
         """Make an object, and give it with the warnings of its decoding.
 
@@ -85,7 +92,7 @@ class Objects:
         APIError
             400, 403, 404, 409 or 422.
         """
-        obj, warnings = _new(resource, namespace, body)
+        obj, warnings = _new(resource, namespace, body, validation)
         version_given = obj["metadata"].pop("resourceVersion", "")
         with self.store.lock:
             if namespace is not None:
@@ -100,6 +107,8 @@ class Objects:
             if existing is not None:
                 raise already_exists(resource, name_of(obj), going=is_going(existing))
             self._charge(resource, namespace, obj)
+            if resource is PODS:
+                warnings = [*warnings, *pod_warnings.warnings(obj)]
             return self._store_new(resource, obj, manager), warnings
 
     def read(
@@ -144,6 +153,7 @@ class Objects:
         content_type: str,
         manager: str,
         subresource: str | None,
+        validation: str = "",
     ) -> tuple[Object, list[str]]:
         """Change an object, and give it with the warnings of its decoding.
 
@@ -160,7 +170,9 @@ class Objects:
             raise bad_request("invalid JSON patch")
         with self.store.lock:
             current = self.read(resource, namespace, name)
-            after, warnings = _decode_patched(resource, patched(current, body, content_type))
+            after, warnings = _decode_patched(
+                resource, patched(resource, current, body, content_type), validation
+            )
             after.setdefault("metadata", {})
             _check_identity(resource, current, after)
             identity = {"kind": resource.kind, "apiVersion": resource.api_version}
@@ -171,6 +183,7 @@ class Objects:
             elif "status" in current:
                 changed["status"] = current["status"]
             self._complete_changed(resource, current, changed)
+            validate_change(resource, current, changed)
             return self._store_changed(resource, current, changed, manager, subresource), warnings
 
     def set_status(
@@ -207,7 +220,7 @@ class Objects:
             changed.setdefault("spec", {})
         if resource in _FIXED_SPECS and changed["spec"] != current["spec"]:
             raise not_implemented(f"change the spec of {resource.plural}")
-        if resource in (EVENTS, POLICIES, SECRETS):
+        if resource in (EVENTS, POLICIES, ROLES, ROLE_BINDINGS, SECRETS):
             self._defaults.complete(resource, changed)
         if resource is PODS:
             complete_status(changed, current)
@@ -223,7 +236,7 @@ class Objects:
         metadata = obj["metadata"]
         metadata["uid"] = new_uid()
         metadata["creationTimestamp"] = timestamp()
-        if resource.counts_generations:
+        if resource.counts_generations or resource.custom:
             metadata["generation"] = 1
         return self.store.put(resource, obj)
 
@@ -237,6 +250,9 @@ class Objects:
     ) -> Object:
         if changed == current:
             return current
+        if "generation" in current["metadata"] and changed.get("spec") != current.get("spec"):
+            generation = current["metadata"]["generation"] + 1
+            changed = {**changed, "metadata": {**changed["metadata"], "generation": generation}}
         changed["metadata"] = dict(changed["metadata"])
         touched(resource, changed, manager, subresource)
         if deletion.is_free(changed):
@@ -246,11 +262,15 @@ class Objects:
         return self.store.put(resource, changed)
 
 
-def _new(resource: Resource, namespace: str | None, body: Any) -> tuple[Object, list[str]]:
+def _new(
+    resource: Resource, namespace: str | None, body: Any, validation: str
+) -> tuple[Object, list[str]]:
     """Read a manifest, without what only the server writes."""
     _check_type(resource, body)
-    decoded, warnings = decode(resource, body)
+    decoded, warnings = decode(resource, body, validation)
     obj = {"kind": resource.kind, "apiVersion": resource.api_version, **decoded}
+    if resource.custom and resource.status:
+        obj.pop("status", None)
     metadata = obj.setdefault("metadata", {})
     if "ownerReferences" in metadata:
         raise not_implemented("delete objects with their owners (metadata.ownerReferences)")
@@ -272,6 +292,9 @@ def _check_type(resource: Resource, body: Any) -> None:
             f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get "
             f"version/kind; json parse error: {problem}"
         )
+    if resource.custom:
+        _check_custom_type(resource, body)
+        return
     kind = body.get("kind", resource.kind)
     version = body.get("apiVersion", resource.api_version)
     if version != resource.api_version:
@@ -288,10 +311,21 @@ def _check_type(resource: Resource, body: Any) -> None:
         )
 
 
-def _decode_patched(resource: Resource, obj: Object) -> tuple[Object, list[str]]:
+def _check_custom_type(resource: Resource, body: Object) -> None:
+    # Others know what a path is about; of these the body has to say so.
+    for field, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not body.get(field):
+            raw = json.dumps(body)
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type {resource.kind}): Object "
+                f"'{name}' is missing in '{raw}' ({raw[:30]} ...)"
+            )
+
+
+def _decode_patched(resource: Resource, obj: Object, validation: str) -> tuple[Object, list[str]]:
     """Read what a patch has made of an object; a type that does not fit is 422 here."""
     try:
-        return decode(resource, obj)
+        return decode(resource, obj, validation)
     except APIError as error:
         problem = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2]
         value = json.dumps(obj, separators=(",", ":"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .defaults import containers
 from .errors import forbidden, not_implemented
 from .quantities import Quantity
-from .resources import CLAIMS, PODS, QUOTAS, RESOURCES, name_of
+from .resources import CLAIMS, PODS, QUOTAS, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,7 +85,7 @@ def used_in(store: Store, quota: Object) -> dict[str, str]:
     """Give what the objects of a quota's namespace use of what it limits."""
     hard = quota["spec"].get("hard", {})
     total = dict.fromkeys(hard, Quantity())
-    for resource in RESOURCES.values():
+    for resource in store.resources:
         if not set(hard) & _countable(resource):
             continue
         for obj in store.items(resource, quota["metadata"]["namespace"]):

@@ -12,13 +12,14 @@ from .errors import (
     method_not_allowed,
     no_such_path,
     not_implemented,
+    page_not_found,
 )
-from .resources import NAMESPACES, RESOURCES
+from .resources import NAMESPACES, PODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .resources import Resource
+    from .resources import Resource, Resources
 
 # Those that a real server has for the resources here, and this one has not.
 _OTHER_SUBRESOURCES = frozenset(
@@ -29,7 +30,6 @@ _OTHER_SUBRESOURCES = frozenset(
         "eviction",
         "exec",
         "finalize",
-        "log",
         "portforward",
         "proxy",
         "resize",
@@ -38,6 +38,27 @@ _OTHER_SUBRESOURCES = frozenset(
 )
 _ON_COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 _ON_OBJECT = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
+# Kinds and groups of a real server that this one does not have: it refuses to say
+# of them that they do not exist.
+_OTHER_RESOURCES = frozenset(
+    {
+        "bindings",
+        "clusterrolebindings",
+        "clusterroles",
+        "componentstatuses",
+        "endpoints",
+        "ingressclasses",
+        "ipaddresses",
+        "limitranges",
+        "nodes",
+        "persistentvolumes",
+        "podtemplates",
+        "replicationcontrollers",
+        "servicecidrs",
+    }
+)
+_OTHER_GROUPS = frozenset({"apps", "autoscaling", "batch"})
+_OTHER_PATHS = frozenset({".well-known", "debug", "logs", "metrics", "openapi", "openid"})
 _HERE = frozenset({"list", "watch", "create", "get", "patch", "delete"})
 
 
@@ -124,7 +145,7 @@ def whole_number(text: str) -> int:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
-def find_target(method: str, path: str, query: Mapping[str, str]) -> Target:
+def find_target(resources: Resources, method: str, path: str, query: Mapping[str, str]) -> Target:
     """Find what a path of the API is about.
 
     Raises
@@ -133,8 +154,8 @@ def find_target(method: str, path: str, query: Mapping[str, str]) -> Target:
         404 and 405 where a real server says so, 501 for all that only a real
         server has.
     """
-    resource, namespace, name, subresource = _parts(path)
-    if subresource is not None and not (subresource == "status" and resource.status):
+    resource, namespace, name, subresource = _parts(resources, path)
+    if not _has(resource, subresource):
         if subresource in _OTHER_SUBRESOURCES:
             raise not_implemented(f"{subresource} of {resource.plural}")
         raise no_such_path()
@@ -151,23 +172,50 @@ def find_target(method: str, path: str, query: Mapping[str, str]) -> Target:
     return Target(verb, resource, namespace, name, subresource, query)
 
 
-def _parts(path: str) -> tuple[Resource, str | None, str | None, str | None]:
-    parts = [unquote(part) for part in path.strip("/").split("/")]
-    if parts[:2] == ["api", "v1"]:
-        group, rest = "", parts[2:]
-    elif parts[0] == "apis" and parts[2:3] == ["v1"]:
-        group, rest = parts[1], parts[3:]
-    else:
-        raise not_implemented(f"the path {path}")
-    if "" in rest:
+def _has(resource: Resource, subresource: str | None) -> bool:
+    if subresource == "log":
+        return resource is PODS
+    return subresource is None or (subresource == "status" and resource.status)
+
+
+def _parts(resources: Resources, path: str) -> tuple[Resource, str | None, str | None, str | None]:
+    group, version, rest = _group_of(path)
+    versions = resources.versions()
+    if group not in versions:
+        raise _absent_group(group, path)
+    if "" in rest or version not in versions[group]:
         raise no_such_path()
     namespace = None
-    if len(rest) > 2 and rest[0] == "namespaces" and (group, rest[2]) in RESOURCES:
-        namespace, rest = rest[1], rest[2:]
-    resource = RESOURCES.get((group, rest[0])) if rest else None
-    if resource is None or len(rest) > 3:
-        raise not_implemented(f"the path {path}")
+    if len(rest) > 2 and rest[0] == "namespaces":
+        namespaced = resources.find(group, version, rest[2])
+        if namespaced is not None or rest[2] not in ("finalize", "status"):
+            namespace, rest = rest[1], rest[2:]
+    resource = resources.find(group, version, rest[0]) if rest else None
+    if resource is None:
+        if rest and rest[0] in _OTHER_RESOURCES:
+            raise not_implemented(f"the path {path}")
+        raise no_such_path()
+    if len(rest) > 3:
+        raise not_implemented(f"the path {path}") if rest[2] == "proxy" else no_such_path()
     if namespace is not None and not resource.namespaced:
         raise no_such_path()
     name, subresource = (*rest[1:], None, None)[:2]
+    if name is not None and namespace is None and resource.namespaced:
+        raise no_such_path()
     return resource, namespace, name, subresource
+
+
+def _group_of(path: str) -> tuple[str, str, list[str]]:
+    """Split a path into API group, version and the rest."""
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    if parts[0] == "api" and len(parts) > 1:
+        return "", parts[1], parts[2:]
+    if parts[0] == "apis" and len(parts) > 2:
+        return parts[1], parts[2], parts[3:]
+    raise not_implemented(f"the path {path}") if parts[0] in _OTHER_PATHS else page_not_found()
+
+
+def _absent_group(group: str, path: str) -> Exception:
+    if group in _OTHER_GROUPS or group.endswith(".k8s.io"):
+        return not_implemented(f"the path {path}")
+    return page_not_found()

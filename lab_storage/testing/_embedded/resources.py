@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 #: A Kubernetes object as JSON. Once stored it is never changed in place.
 Object: TypeAlias = dict[str, Any]
@@ -41,8 +40,8 @@ class Resource:
 
     Attributes
     ----------
-    plural, kind, group
-        Its names; the version is v1 for all.
+    plural, kind, group, version
+        Its names.
     namespaced
         Whether its objects are in a namespace.
     status
@@ -55,21 +54,31 @@ class Resource:
     fields
         What field selectors may ask for, besides name and namespace. Empty for
         resources that know only these two.
+    short_names
+        What ``kubectl`` calls it for short.
+    custom
+        Whether a test has defined it: a custom resource.
+    schema
+        The structural schema of a custom resource, if it has one.
     """
 
     plural: str
     kind: str
     group: str = ""
+    version: str = "v1"
     namespaced: bool = True
     status: bool = False
     answers_deleted: bool = False
     counts_generations: bool = False
     fields: Mapping[str, Callable[[Object], str]] = attrs.field(factory=dict, eq=False, repr=False)
+    short_names: tuple[str, ...] = ()
+    custom: bool = False
+    schema: Mapping[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def api_version(self) -> str:
         """What objects carry: ``v1`` or ``networking.k8s.io/v1``."""
-        return f"{self.group}/v1" if self.group else "v1"
+        return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def qualified(self) -> str:
@@ -83,7 +92,12 @@ class Resource:
 
 
 NAMESPACES = Resource(
-    "namespaces", "Namespace", namespaced=False, status=True, fields=_paths("status.phase")
+    "namespaces",
+    "Namespace",
+    namespaced=False,
+    status=True,
+    fields=_paths("status.phase"),
+    short_names=("ns",),
 )
 PODS = Resource(
     "pods",
@@ -100,6 +114,7 @@ PODS = Resource(
         "status.phase",
         "status.podIP",
     ),
+    short_names=("po",),
 )
 EVENTS = Resource(
     "events",
@@ -119,15 +134,26 @@ EVENTS = Resource(
         ),
         "source": _event_source,
     },
+    short_names=("ev",),
 )
-CONFIG_MAPS = Resource("configmaps", "ConfigMap")
+CONFIG_MAPS = Resource("configmaps", "ConfigMap", short_names=("cm",))
 SECRETS = Resource("secrets", "Secret", fields=_paths("type"))
 CLAIMS = Resource(
-    "persistentvolumeclaims", "PersistentVolumeClaim", status=True, answers_deleted=True
+    "persistentvolumeclaims",
+    "PersistentVolumeClaim",
+    status=True,
+    answers_deleted=True,
+    short_names=("pvc",),
 )
-QUOTAS = Resource("resourcequotas", "ResourceQuota", status=True, answers_deleted=True)
+QUOTAS = Resource(
+    "resourcequotas", "ResourceQuota", status=True, answers_deleted=True, short_names=("quota",)
+)
 POLICIES = Resource(
-    "networkpolicies", "NetworkPolicy", "networking.k8s.io", counts_generations=True
+    "networkpolicies",
+    "NetworkPolicy",
+    "networking.k8s.io",
+    counts_generations=True,
+    short_names=("netpol",),
 )
 SERVICES = Resource(
     "services",
@@ -135,10 +161,29 @@ SERVICES = Resource(
     status=True,
     answers_deleted=True,
     fields=_paths("spec.clusterIP", "spec.type"),
+    short_names=("svc",),
 )
-ACCOUNTS = Resource("serviceaccounts", "ServiceAccount", answers_deleted=True)
+ACCOUNTS = Resource("serviceaccounts", "ServiceAccount", answers_deleted=True, short_names=("sa",))
+INGRESSES = Resource(
+    "ingresses",
+    "Ingress",
+    "networking.k8s.io",
+    status=True,
+    counts_generations=True,
+    short_names=("ing",),
+)
+BUDGETS = Resource(
+    "poddisruptionbudgets",
+    "PodDisruptionBudget",
+    "policy",
+    status=True,
+    counts_generations=True,
+    short_names=("pdb",),
+)
+ROLES = Resource("roles", "Role", "rbac.authorization.k8s.io")
+ROLE_BINDINGS = Resource("rolebindings", "RoleBinding", "rbac.authorization.k8s.io")
 
-_ALL = (
+_BUILT_IN = (
     NAMESPACES,
     PODS,
     EVENTS,
@@ -149,14 +194,52 @@ _ALL = (
     POLICIES,
     SERVICES,
     ACCOUNTS,
+    INGRESSES,
+    BUDGETS,
+    ROLES,
+    ROLE_BINDINGS,
 )
 
-#: By API group and plural name, as paths name them.
-RESOURCES: Mapping[tuple[str, str], Resource] = MappingProxyType(
-    {(each.group, each.plural): each for each in _ALL}
-)
-#: By plural name, as rules and scripts name them.
-BY_PLURAL: Mapping[str, Resource] = MappingProxyType({each.plural: each for each in _ALL})
+
+class Resources:
+    """The resources of one server: the built-in ones, and those that a test defines."""
+
+    def __init__(self) -> None:
+        self._all = {(each.group, each.version, each.plural): each for each in _BUILT_IN}
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(tuple(self._all.values()))
+
+    def add(self, resource: Resource) -> None:
+        """Define one more.
+
+        Raises
+        ------
+        ValueError
+            There is one of that name.
+        """
+        key = (resource.group, resource.version, resource.plural)
+        if key in self._all:
+            raise ValueError(f"{resource.qualified} exists already")
+        self._all[key] = resource
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """Find the resource that a path names."""
+        return self._all.get((group, version, plural))
+
+    def versions(self) -> dict[str, list[str]]:
+        """Give each API group and its versions, the core group's name being empty."""
+        found: dict[str, list[str]] = {}
+        for resource in self:
+            versions = found.setdefault(resource.group, [])
+            if resource.version not in versions:
+                versions.append(resource.version)
+        return found
+
+    @property
+    def plurals(self) -> list[str]:
+        """Give the plural names, sorted."""
+        return sorted({each.plural for each in self})
 
 
 def name_of(obj: Object) -> str:

@@ -107,7 +107,7 @@ class Selector:
 def _check_field(resource: Resource, field: str) -> None:
     if field in resource.selectable():
         return
-    if resource.fields:
+    if resource.fields or resource.custom:
         raise bad_request(f"field label not supported: {field}")
     raise bad_request(
         f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
 
+from .arguments import check_duration, check_type
 from .controllers import Controllers, Delays
+from .custom import check_schema
 from .faults import Fault, RequestMatch, Rules
 from .front import Front
 from .http import serve
 from .kubelet import Kubelet, PodScript
 from .objects import Objects
-from .resources import NAMESPACES
+from .resources import NAMESPACES, Resource
 from .store import Store
 from .timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from .faults import Effect
@@ -60,6 +62,9 @@ class EmbeddedServer:
     history
         How many changes of each resource it remembers. Watches and lists from
         before are answered 410.
+    watch_list
+        Whether watches may begin with ``sendInitialEvents``. Servers without that
+        feature answer 422.
 
     Examples
     --------
@@ -77,17 +82,22 @@ class EmbeddedServer:
         delays: Delays | None = None,
         bookmark_interval: timedelta = timedelta(minutes=1),
         history: int = 10_000,
+        watch_list: bool = True,
     ) -> None:
         self._delays = delays or Delays()
+        check_type("delays", self._delays, Delays, "a Delays")
+        check_duration("bookmark_interval", bookmark_interval)
+        check_type("history", history, int, "a whole number")
         self._store = Store(history)
         self._objects = Objects(self._store)
         self._timers = Timers()
-        self._rules = Rules()
+        self._rules = Rules(self._store.resources)
         self._controllers = Controllers(self._objects, self._timers, self._delays)
         self._kubelet = Kubelet(self._objects, self._timers)
         self._store.subscribe(self._controllers.saw)
         self._store.subscribe(self._kubelet.saw)
         self._bookmark_seconds = bookmark_interval.total_seconds()
+        self._watch_list = watch_list
         self._front: Front | None = None
         self._closed = False
         self._tokens: dict[str, str] = {}
@@ -118,6 +128,7 @@ class EmbeddedServer:
         if self._front is not None:
             raise RuntimeError("an embedded server is started once")
         self._front = Front(self._objects, self._rules, self._bookmark_seconds, serve)
+        self._front.watch_list = self._watch_list
         self._timers.start()
         for name in _NAMESPACES_THAT_EXIST:
             self._objects.create(NAMESPACES, None, {"metadata": {"name": name}}, "kube-apiserver")
@@ -146,6 +157,81 @@ class EmbeddedServer:
     def delays(self) -> Delays:
         """How late its controllers are; its attributes may be set at any time."""
         return self._delays
+
+    # What there is
+
+    def add_custom_resource(
+        self,
+        plural: str,
+        kind: str,
+        group: str,
+        *,
+        version: str = "v1",
+        namespaced: bool = True,
+        status: bool = False,
+        schema: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Define a custom resource, as a CustomResourceDefinition does.
+
+        Parameters
+        ----------
+        plural, kind, group
+            Its names, such as ``widgets``, ``Widget`` and ``example.com``.
+        version
+            The version of the API that has it.
+        namespaced
+            Whether its objects live in namespaces.
+        status
+            Whether it has a status subresource.
+        schema
+            Its structural schema (``openAPIV3Schema``): what it does not know is
+            dropped, and what does not fit is answered 422. Without one, anything is
+            taken.
+
+        Raises
+        ------
+        ValueError
+            It exists already, or its schema has a keyword that is not checked here.
+        """
+        if schema is not None:
+            check_schema(schema)
+        resource = Resource(
+            plural,
+            kind,
+            group,
+            version=version,
+            namespaced=namespaced,
+            status=status,
+            custom=True,
+            schema=schema,
+        )
+        with self._store.lock:
+            self._store.resources.add(resource)
+
+    def write_log(
+        self,
+        pod: str,
+        namespace: str,
+        text: str,
+        *,
+        container: str | None = None,
+        previous: bool = False,
+    ) -> None:
+        """Add to what a pod's containers have written, to be read at ``…/log``.
+
+        Parameters
+        ----------
+        pod, namespace
+            Of which pod; it may be created later.
+        text
+            What is added, with its line ends.
+        container
+            Of which container; ``None`` for each that has no log of its own.
+        previous
+            Whether it is the log of the run before the last restart.
+        """
+        check_type("text", text, str, "a str")
+        self._running.logs.write(namespace, pod, container, text, previous=previous)
 
     # Users
 
@@ -374,6 +460,7 @@ class EmbeddedServer:
         ValueError
             There is no such start.
         """
+        check_duration("delay", delay)
         self._kubelet.script(PodScript(name, namespace, start, delay))
 
     def pause_kubelet(self) -> None:

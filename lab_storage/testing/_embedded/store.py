@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from .errors import expired
-from .resources import name_of, namespace_of
+from .resources import Resources, name_of, namespace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +80,7 @@ class Store:
 
     def __init__(self, history: int) -> None:
         self.lock = threading.RLock()
+        self.resources = Resources()
         self.version = 1
         # By resource, namespace (or nothing) and name.
         self._objects: defaultdict[Resource, defaultdict[str | None, dict[str, Object]]]
@@ -88,6 +89,7 @@ class Store:
         self._history = defaultdict(lambda: deque(maxlen=history))
         self._compacted: defaultdict[Resource, int] = defaultdict(int)
         self._floor = 0
+        self._progress: defaultdict[Resource, int] = defaultdict(int)
         self._listeners: list[Callable[[Change], None]] = []
 
     def subscribe(self, listener: Callable[[Change], None]) -> None:
@@ -151,6 +153,21 @@ class Store:
                 raise expired(f"too old resource version: {version} ({oldest})")
             return [each for each in self._history[resource] if each.version > version]
 
+    def progress(self, resource: Resource) -> int:
+        """Give the version that a bookmark names.
+
+        That of the last change of this resource, however far the others have gone
+        on, or of the last consistent list: the watch cache of a real server knows no
+        more. Seen on kube-apiserver 1.37.
+        """
+        with self.lock:
+            return self._progress[resource] or self.version
+
+    def note_list(self, resource: Resource) -> None:
+        """Note a consistent list, by which the watch cache catches up."""
+        with self.lock:
+            self._progress[resource] = self.version
+
     def put(self, resource: Resource, obj: Object) -> Object:
         """Store an object, new or changed, and give it with its new version."""
         with self.lock:
@@ -187,6 +204,7 @@ class Store:
         previous: Object | None,
     ) -> None:
         self.version += 1
+        self._progress[resource] = self.version
         change = Change(self.version, kind, resource, obj, previous)
         history = self._history[resource]
         if history.maxlen == len(history):

@@ -37,7 +37,7 @@ class Stream:
         self._resource = resource
         self._namespace = namespace
         self._selector = options.selector
-        self._after = options.version
+        self._after = self._begun = options.version
         self._ready = threading.Condition()
         self._events: deque[tuple[str, Object]] = deque()
         self._closed = False
@@ -62,14 +62,19 @@ class Stream:
             if begins_with_all:
                 if options.version > store.version:
                     raise version_too_large(options.version, store.version)
+                if not options.version_given:
+                    store.note_list(resource)
                 for obj in store.items(resource, namespace):
                     if options.selector.matches(obj):
                         stream._events.append(("ADDED", obj))
-                if options.initial_events and options.bookmarks:
+                stream._begun = store.progress(resource)
+                # Also where nobody asked for initial events by name: kube-apiserver 1.37.
+                if options.bookmarks:
                     stream._events.append(("BOOKMARK", stream._bookmark(INITIAL_EVENTS_END)))
             elif options.version:
                 for change in store.since(resource, options.version):
                     stream._take(change)
+                    stream._begun = change.version
             store.subscribe(stream._take)
         return stream
 
@@ -80,9 +85,14 @@ class Stream:
             return self._events.popleft() if self._events and not self._closed else None
 
     def bookmark(self) -> tuple[str, Object] | None:
-        """Give a bookmark of now; ``None`` while there are events to be read."""
+        """Give a bookmark; ``None`` while there are events to be read, or none is due.
+
+        One that says no more than the events with which the watch began is not sent.
+        """
         with self._store.lock, self._ready:
-            return None if self._events else ("BOOKMARK", self._bookmark())
+            if self._events or self._store.progress(self._resource) <= self._begun:
+                return None
+            return "BOOKMARK", self._bookmark()
 
     @property
     def closed(self) -> bool:
@@ -100,7 +110,7 @@ class Stream:
             self._ready.notify_all()
 
     def _bookmark(self, *annotations: str) -> Object:
-        metadata: Object = {"resourceVersion": str(self._store.version)}
+        metadata: Object = {"resourceVersion": str(self._store.progress(self._resource))}
         if annotations:
             metadata["annotations"] = dict.fromkeys(annotations, "true")
         return {"metadata": metadata}

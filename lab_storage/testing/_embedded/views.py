@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .resources import Object, Resource
 
 _META = "meta.k8s.io/v1"
-_UNREADABLE = ("application/yaml", "application/vnd.kubernetes.protobuf")
+_YAML, _PROTOBUF = "application/yaml", "application/vnd.kubernetes.protobuf"
 _MEDIA_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 
 
@@ -33,11 +33,16 @@ class View:
         return obj
 
     def many(self, objects: Sequence[Object], metadata: dict[str, Any]) -> Object:
-        """Show a list; its items carry neither kind nor apiVersion."""
+        """Show a list; only the items of custom resources carry kind and apiVersion."""
+        if self.resource.custom:
+            return self._list(list(objects), {"continue": "", **metadata})
         items = [
             {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
             for obj in objects
         ]
+        return self._list(items, metadata)
+
+    def _list(self, items: list[Object], metadata: dict[str, Any]) -> Object:
         return {
             "kind": f"{self.resource.kind}List",
             "apiVersion": self.resource.api_version,
@@ -145,19 +150,19 @@ def view_for(accept: str, include: str, resource: Resource, *, listed: bool) -> 
     resource
         What is shown.
     listed
-        Whether it is a list; a watch is none.
+        Whether it is a list; a watch does not count as one.
 
     Raises
     ------
     APIError
-        406: nothing of what is accepted can be made, or it is for the other of
-        lists and single objects; 400: an unknown ``includeObject``; 501: only
-        formats are accepted that a real server can make.
+        406: nothing of what is accepted can be made (protobuf is not), or it is for
+        the other of lists and single objects; 400: an unknown ``includeObject``; 501:
+        only YAML is accepted, which a real server can make.
     """
-    unreadable = readable = False
+    yaml = protobuf = readable = False
     for part in accept.split(",") if accept else ("*/*",):
         media_type, *parameters = (each.strip() for each in part.split(";"))
-        unreadable = unreadable or media_type in _UNREADABLE
+        yaml, protobuf = yaml or media_type == _YAML, protobuf or media_type == _PROTOBUF
         if media_type not in ("application/json", "application/*", "*/*"):
             continue
         readable = True
@@ -168,7 +173,10 @@ def view_for(accept: str, include: str, resource: Resource, *, listed: bool) -> 
             found = _converted(given["as"], include, resource, listed=listed)
             if found is not None:
                 return found
-    if unreadable:
+    if protobuf:
+        # As by a server that has no protobuf, such as one of custom resources.
+        raise not_acceptable("only the following media types are accepted: application/json")
+    if yaml:
         raise not_implemented(f"answer in {accept}")
     if readable:
         raise not_acceptable(f"only the following media types are accepted: {_MEDIA_TYPES}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from . import objects, pods, reading, writing
+from . import objects, pods, reading, refused, serving, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,17 @@ SCENARIOS: dict[str, Callable[[Api], None]] = {
         writing.quotas,
         writing.refusals,
         writing.late_controllers,
+        refused.refused_config,
+        refused.refused_network,
+        refused.refused_access,
+        refused.refused_pods,
+        refused.warnings,
+        refused.changes,
+        serving.discovery,
+        serving.logs,
+        serving.custom_resources,
+        serving.all_namespaces,
+        serving.bookmarks,
         # The last, as the real server is restarted for it, and its controllers catch up later.
         reading.expired_versions,
     )

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -63,9 +62,14 @@ _IN_TEXT = (
     (re.compile(r"\.[0-9a-f]{16}\b"), ".<random>"),
     (re.compile(r"(default-scheduler-)\S+"), r"\1<host>"),
     # Each JSON parser has its own words for what it cannot read.
-    (re.compile(r"((json parse error|continue key is not valid): ).*", re.DOTALL), r"\1<problem>"),
+    (
+        re.compile(r'((json parse error|continue key is not valid|redacted>"): ).*', re.DOTALL),
+        r"\1<problem>",
+    ),
     (re.compile(r"^\d+(s|m|h)[\dsmh]*$"), "<age>"),
     (re.compile(r"^10\.\d+\.\d+\.\d+$"), "<address>"),
+    # Values that are too long for any field.
+    (re.compile(r"x{1000,}"), "<long>"),
     # The whole object, in a message about one field of it.
     (
         re.compile(r'(patch: |^)Invalid value: "\{.*\}": ', re.DOTALL),
@@ -87,6 +91,11 @@ class Server(Protocol):
 
     def paused_kubelet(self) -> AbstractContextManager[None]:
         """Have pods neither start nor go meanwhile."""
+
+    def custom_resource(
+        self, plural: str, kind: str, group: str, schema: Json, /
+    ) -> AbstractContextManager[object]:
+        """Have a custom resource with a status meanwhile."""
 
     def paused_controllers(self) -> AbstractContextManager[None]:
         """Have neither ServiceAccounts made nor quotas counted meanwhile."""
@@ -128,7 +137,7 @@ class Api:
         """Make a request, keep the answer, and give its body."""
         response = self._send(method, path, body, user, headers)
         answer: Any = response.data.decode()
-        if response.headers.get("Content-Type") == "application/json":
+        if response.headers.get("Content-Type", "").startswith("application/json"):
             answer = json.loads(answer)
         if kept:
             said = {
@@ -162,6 +171,15 @@ class Api:
         made = self.ask("POST", self.path(resource, group=group), manifest, kept=False)
         assert made["kind"] != "Status", made
         return made
+
+    def try_to_make(self, resource: str, manifest: Json, group: str = "") -> None:
+        """Create an object, keep the answer, and delete it again if it was made."""
+        path = self.path(resource, group=group)
+        made = self.ask("POST", path, manifest)
+        if made["kind"] != "Status":
+            gone = f"{path}/{made['metadata']['name']}"
+            self.ask("DELETE", gone, {"gracePeriodSeconds": 0}, kept=False)
+            self.wait(gone, lambda found: found["kind"] == "Status")
 
     def make_namespace(self) -> None:
         """Create the namespace, and wait until pods may be made in it."""
@@ -197,6 +215,12 @@ class Api:
             self._keep(f"WATCH {path}", response.status, {}, [json.loads(each) for each in lines])
         finally:
             response.close()
+
+    def events(self, path: str) -> list[Any]:
+        """Watch until the server ends it, and give the events without keeping them."""
+        response = self._send("GET", path, None, "admin", {})
+        assert response.status == 200, response.data
+        return [json.loads(line) for line in response.data.splitlines()]
 
     def _send(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api import MERGE, TABLE
+from .api import MERGE
 from .manifests import NODE, claim, config_map, limited_pod, pod
 
 if TYPE_CHECKING:
     from .api import Api, Json
 
 POLICIES = "networking.k8s.io"
+ACCESS = "rbac.authorization.k8s.io"
 SELECTED = "fieldSelector=metadata.name!=kube-root-ca.crt"
 
 
@@ -137,6 +138,7 @@ def other_kinds(api: Api) -> None:
     """What the server makes of each other kind, and how it lets it go."""
     api.make_namespace()
     port = {"port": 8888}
+    backend = {"service": {"name": "s", "port": {"number": 80}}}
     manifests: list[tuple[str, str, Json]] = [
         ("secrets", "", {"stringData": {"a": "b"}, "data": {"c": "ZA=="}}),
         ("secrets", "", {"data": {"a": "%%"}}),
@@ -152,6 +154,55 @@ def other_kinds(api: Api) -> None:
         ("services", "", {"spec": {"ports": []}}),
         ("services", "", {"spec": {"type": "ExternalName", "externalName": "example.com"}}),
         ("serviceaccounts", "", {}),
+        (
+            "serviceaccounts",
+            "",
+            {"automountServiceAccountToken": False, "imagePullSecrets": [{"name": "p"}]},
+        ),
+        ("ingresses", POLICIES, {"spec": {"defaultBackend": backend}}),
+        (
+            "ingresses",
+            POLICIES,
+            {
+                "spec": {
+                    "ingressClassName": "nginx",
+                    "rules": [
+                        {
+                            "host": "*.lab.example",
+                            "http": {
+                                "paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]
+                            },
+                        }
+                    ],
+                    "tls": [{"hosts": ["lab.example"], "secretName": "t"}],
+                }
+            },
+        ),
+        ("poddisruptionbudgets", "policy", {"spec": {}}),
+        (
+            "poddisruptionbudgets",
+            "policy",
+            {"spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"a": "b"}}}},
+        ),
+        ("poddisruptionbudgets", "policy", {"spec": {"minAvailable": "50%"}}),
+        ("roles", ACCESS, {}),
+        (
+            "roles",
+            ACCESS,
+            {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+        ),
+        ("rolebindings", ACCESS, {"roleRef": {"kind": "Role", "name": "r"}}),
+        (
+            "rolebindings",
+            ACCESS,
+            {
+                "roleRef": {"apiGroup": ACCESS, "kind": "ClusterRole", "name": "view"},
+                "subjects": [
+                    {"kind": "Group", "name": "g"},
+                    {"kind": "ServiceAccount", "name": "default", "namespace": "x"},
+                ],
+            },
+        ),
         ("resourcequotas", "", {"spec": {"hard": {"limits.cpu": 1.5, "limits.memory": "1536Mi"}}}),
         ("resourcequotas", "", {"spec": {"hard": {"limits.cpu": "much"}}}),
         ("networkpolicies", POLICIES, {"spec": {"podSelector": {}}}),
@@ -185,14 +236,21 @@ def other_kinds(api: Api) -> None:
             continue
         if resource != "resourcequotas":
             api.ask("GET", api.path(resource, "x", group=group))
-            selector = "?fieldSelector=metadata.name=x&includeObject=None"
-            api.ask("GET", api.path(resource, group=group) + selector, Accept=TABLE)
             api.ask("DELETE", api.path(resource, "x", group=group))
         else:
             api.ask("DELETE", api.path(resource, "x"), kept=False)
         gone = api.path(resource, "x", group=group)
         api.wait(gone, lambda found: found["kind"] == "Status")
-    api.ask("GET", api.path("networkpolicies", "none", POLICIES))
+    for resource, group in (
+        ("networkpolicies", POLICIES),
+        ("ingresses", POLICIES),
+        ("poddisruptionbudgets", "policy"),
+        ("roles", ACCESS),
+        ("rolebindings", ACCESS),
+    ):
+        api.ask("GET", api.path(resource, "none", group))
+        api.ask("GET", api.path(resource, group=group) + "?fieldSelector=spec.none=x")
+        api.ask("GET", api.path(resource, "none", group) + "/status")
 
 
 def finalizers(api: Api) -> None:

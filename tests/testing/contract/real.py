@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kubernetes import client
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from tests.plane.remote import Cluster
@@ -30,6 +34,32 @@ class RealServer:
     def paused_kubelet(self) -> AbstractContextManager[None]:
         """Have pods neither start nor go meanwhile."""
         return self._plane.pause_kubelet()
+
+    @contextmanager
+    def custom_resource(
+        self, plural: str, kind: str, group: str, schema: dict[str, Any]
+    ) -> Iterator[None]:
+        """Define a custom resource with a status, and take it back."""
+        name = f"{plural}.{group}"
+        version = {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": schema},
+        }
+        names = {"plural": plural, "singular": kind.lower(), "kind": kind}
+        spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+        definition = {"metadata": {"name": name}, "spec": spec}
+        with self._plane.api_client() as admin:
+            extensions = client.CustomObjectsApi(admin)
+            place = ("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+            head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+            extensions.create_cluster_custom_object(*place, {**head, **definition})
+            try:
+                yield
+            finally:
+                extensions.delete_cluster_custom_object(*place, name)
 
     def paused_controllers(self) -> AbstractContextManager[None]:
         """Neither ServiceAccounts are made nor quotas counted."""
