@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SERVER = EmbeddedServer()
+# What a type checker would refuse.
+WRONG: Any = {"status": "503", "body": "text", "flag": "no", "effect": Reset, "number": 503}
 
 
 @pytest.mark.parametrize(
@@ -51,24 +53,40 @@ def test_number_where_a_time_belongs_is_an_error(call: Callable[[Any], object]) 
     ("call", "error", "text"),
     [
         (
-            lambda: Answer("503"),
+            lambda: Answer(WRONG["status"]),
             TypeError,
             "status must be an HTTP status, such as 503, got '503'",
-        ),  # type: ignore[arg-type]
+        ),
         (lambda: Answer(True), TypeError, "status must be an HTTP status"),
         (lambda: Answer(0), ValueError, "between 200 and 599, got 0"),
-        (lambda: Answer(200, body="text"), TypeError, "body must be bytes"),  # type: ignore[arg-type]
-        (lambda: Silence(after_commit="no"), TypeError, "after_commit must be a bool"),  # type: ignore[arg-type]
-        (lambda: Reset(1), TypeError, "after_commit must be a bool"),  # type: ignore[arg-type]
-        (lambda: Expire(in_stream=None), TypeError, "in_stream must be a bool"),  # type: ignore[arg-type]
-        (lambda: Truncate("all"), TypeError, "after_bytes must be a whole number"),  # type: ignore[arg-type]
+        (lambda: Answer(200, body=WRONG["body"]), TypeError, "body must be bytes"),
+        (lambda: Silence(after_commit=WRONG["flag"]), TypeError, "after_commit must be a bool"),
+        (lambda: Reset(WRONG["number"]), TypeError, "after_commit must be a bool"),
+        (lambda: Expire(in_stream=WRONG["flag"]), TypeError, "in_stream must be a bool"),
+        (lambda: Truncate(WRONG["flag"]), TypeError, "after_bytes must be a whole number"),
         (lambda: Truncate(-1), ValueError, "after_bytes must not be negative"),
-        (lambda: SERVER.add_fault(Reset), TypeError, "effect must be an instance of one of"),  # type: ignore[arg-type]
-        (lambda: SERVER.add_fault(503), TypeError, "effect must be an instance of one of"),  # type: ignore[arg-type]
+        (
+            lambda: SERVER.add_fault(WRONG["effect"]),
+            TypeError,
+            "effect must be an instance of one of",
+        ),
+        (
+            lambda: SERVER.add_fault(WRONG["number"]),
+            TypeError,
+            "effect must be an instance of one of",
+        ),
         (lambda: SERVER.add_fault(Reset(), times=0), ValueError, "times must be at least 1"),
-        (lambda: SERVER.add_fault(Reset(), times="1"), TypeError, "times must be a whole number"),  # type: ignore[arg-type]
-        (lambda: EmbeddedServer(delays=1), TypeError, "delays must be a Delays"),  # type: ignore[arg-type]
-        (lambda: EmbeddedServer(history="all"), TypeError, "history must be a whole number"),  # type: ignore[arg-type]
+        (
+            lambda: SERVER.add_fault(Reset(), times=WRONG["flag"]),
+            TypeError,
+            "times must be a whole number",
+        ),
+        (lambda: EmbeddedServer(delays=WRONG["number"]), TypeError, "delays must be a Delays"),
+        (
+            lambda: EmbeddedServer(history=WRONG["flag"]),
+            TypeError,
+            "history must be a whole number",
+        ),
     ],
 )
 def test_argument_of_another_type_is_an_error(

@@ -96,32 +96,26 @@ def refused_network(api: Api) -> None:
     """Services, network policies and ingresses that do not fit."""
     api.make_namespace()
     port: Json = {"port": 80}
-    _tried(
-        api,
-        "services",
-        [
-            {"spec": {"ports": [port], **spec}}
-            for spec in (
-                {"type": "Usual"},
-                {"ports": [{"port": 0}]},
-                {"ports": [{"port": 70000}]},
-                {"ports": [{}]},
-                {"ports": [{**port, "targetPort": 0}]},
-                {"ports": [port, port]},
-                {"ports": [{**port, "name": "a"}, {"port": 81, "name": "a"}]},
-                {"ports": [{**port, "name": "A_b"}]},
-                {"ports": [{**port, "protocol": "HTTP"}]},
-                {"ports": [{**port, "targetPort": "a_b"}]},
-                {"ports": [{**port, "nodePort": 30000}]},
-                {"clusterIP": "nowhere"},
-                {"externalIPs": ["x"]},
-                {"selector": {"a b": "c"}},
-                {"selector": {"a": "c d"}},
-                {"type": "ExternalName"},
-                {"sessionAffinity": "Some"},
-            )
-        ],
-    )
+    specs: list[Json] = [
+        {"type": "Usual"},
+        {"ports": [{"port": 0}]},
+        {"ports": [{"port": 70000}]},
+        {"ports": [{}]},
+        {"ports": [{**port, "targetPort": 0}]},
+        {"ports": [port, port]},
+        {"ports": [{**port, "name": "a"}, {"port": 81, "name": "a"}]},
+        {"ports": [{**port, "name": "A_b"}]},
+        {"ports": [{**port, "protocol": "HTTP"}]},
+        {"ports": [{**port, "targetPort": "a_b"}]},
+        {"ports": [{**port, "nodePort": 30000}]},
+        {"clusterIP": "nowhere"},
+        {"externalIPs": ["x"]},
+        {"selector": {"a b": "c"}},
+        {"selector": {"a": "c d"}},
+        {"type": "ExternalName"},
+        {"sessionAffinity": "Some"},
+    ]
+    _tried(api, "services", [{"spec": {"ports": [port], **spec}} for spec in specs])
     _tried(api, "services", [{"metadata": {"name": "Abc"}, "spec": {"ports": [port]}}])
     block = {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/8"]}
     ingress: list[Json] = [
@@ -332,20 +326,22 @@ def changes(api: Api) -> None:
     api.make_namespace()
     api.make("configmaps", {**config_map("fixed"), "immutable": True})
     fixed, free = api.path("configmaps", "fixed"), api.path("configmaps", "free")
-    for patch in (
+    refused: list[Json] = [
         {"data": {"key": "other"}},
         {"immutable": False},
         {"binaryData": {"z": "MQ=="}},
         {"metadata": {"labels": {"a": "b"}}},
-    ):
+    ]
+    for patch in refused:
         api.ask("PATCH", fixed, patch, Content_Type=MERGE)
     api.make("configmaps", config_map("free"))
-    for patch in (
+    refused = [
         {"data": {"a b": "c"}},
         {"data": {"a": "x" * LARGE}},
         {"metadata": {"labels": {"a b": "c"}}},
         {"metadata": {"finalizers": ["a"]}},
-    ):
+    ]
+    for patch in refused:
         api.ask("PATCH", free, patch, Content_Type=MERGE)
     api.make("secrets", {"metadata": {"name": "x"}, "data": {"a": "MQ=="}, "immutable": True})
     secret = api.path("secrets", "x")

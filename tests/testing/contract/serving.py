@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .api import MERGE, PARTIAL, PARTIAL_LIST, TABLE
 from .manifests import NODE, config_map, pod
@@ -129,7 +129,7 @@ def custom_resources(api: Api) -> None:
         api.ask("PATCH", one, {"spec": {"size": 3}}, Content_Type=strategic)
         api.ask("DELETE", one, {"preconditions": {"uid": "another"}})
         api.ask("DELETE", one)
-        specs = (
+        specs: tuple[Any, ...] = (
             *({"size": "1"}, {"size": 0}, {}, [], {"size": True}),
             {"size": 1, "names": [1], "mode": "c", "labels": {"a": 1}},
         )
@@ -156,10 +156,11 @@ def all_namespaces(api: Api) -> None:
         made = pod(name, nodeName=NODE)
         made["metadata"]["labels"] = {"contract": api.namespace, "n": name}
         last = api.make("pods", made)["metadata"]["resourceVersion"]
-    partial = {"Accept": PARTIAL_LIST}
-    api.ask("GET", f"/api/v1/pods?{mine}", **partial)
-    token = api.ask("GET", f"/api/v1/pods?{mine}&limit=2", **partial)["metadata"]["continue"]
-    api.ask("GET", f"/api/v1/pods?{mine}&limit=2&continue={token}", **partial)
+    api.ask("GET", f"/api/v1/pods?{mine}", Accept=PARTIAL_LIST)
+    token = api.ask("GET", f"/api/v1/pods?{mine}&limit=2", Accept=PARTIAL_LIST)["metadata"][
+        "continue"
+    ]
+    api.ask("GET", f"/api/v1/pods?{mine}&limit=2&continue={token}", Accept=PARTIAL_LIST)
     for query in (
         f"{mine}&fieldSelector=metadata.namespace={api.namespace},metadata.name!=a",
         f"{mine}&fieldSelector=status.phase=Running",
@@ -167,7 +168,7 @@ def all_namespaces(api: Api) -> None:
         f"{mine},n in (a,b)&resourceVersion={last}&resourceVersionMatch=NotOlderThan",
         f"{mine}&fieldSelector=spec.containers=x",
     ):
-        api.ask("GET", f"/api/v1/pods?{query}", **partial)
+        api.ask("GET", f"/api/v1/pods?{query}", Accept=PARTIAL_LIST)
     api.ask("GET", f"/api/v1/pods?{mine}&limit=1", Accept="application/json")
     running = {"status": {"phase": "Running"}}
     status = api.path("pods", "a") + "/status"
