@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import kubernetes.client
@@ -19,6 +21,8 @@ __all__ = [
     "check_instance",
     "check_logger",
     "check_name",
+    "check_uid",
+    "whole_seconds",
     "words",
 ]
 
@@ -59,6 +63,24 @@ def check_count(field: str, value: object) -> None:
         raise TypeError(f"{field} must be int, not {type(value).__name__}")
     if value < 0:
         raise ValueError(f"{field} must not be negative, got {value}")
+
+
+def check_uid(value: object) -> None:
+    """Raise a `TypeError` or `ValueError` unless a value is a UID, or `None`."""
+    if value is not None:
+        check_instance("uid", value, str)
+        if not value:
+            # What a missing UID reads as must not mean "whichever there is".
+            raise ValueError("uid must not be empty; leave it out for whichever object exists")
+
+
+def whole_seconds(field: str, value: object) -> int:
+    """Read a duration, its fraction of a second rounded up; a negative one is a `ValueError`."""
+    if not isinstance(value, timedelta):
+        raise TypeError(f"{field} must be a datetime.timedelta, not {type(value).__name__}")
+    if value < timedelta(0):
+        raise ValueError(f"{field} must not be negative: {value!r}")
+    return math.ceil(value / timedelta(seconds=1))
 
 
 def words(field: str, value: object) -> frozenset[str]:

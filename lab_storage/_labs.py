@@ -9,62 +9,142 @@ from typing import Any
 from lab_storage._api.answer import mapping_at
 from lab_storage._api.call import Call
 from lab_storage._api.creation import create as create_object
+from lab_storage._api.creation import manager_of
+from lab_storage._api.discovery import Discovery
 from lab_storage._api.objects import read_model
 from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import DELETED, LISTED, follow
 from lab_storage._api.workers import Workers
 from lab_storage._manifests.kinds import (
     CONFIG_MAP,
+    KINDS,
     NAMESPACE,
     POD,
     RESOURCE_QUOTA,
+    ROLE,
+    ROLE_BINDING,
     SERVICE_ACCOUNT,
     Kind,
 )
 from lab_storage._manifests.sealed import Sealed
-from lab_storage.exceptions import KubernetesError
+from lab_storage.exceptions import KubernetesError, ManifestError
 from lab_storage.models import LabObjectNames, LabStateObjects
 
 Manifest = dict[str, Any]
+Task = Callable[[Call], Any]
 
 
 def create(
     call: Call,
     workers: Workers,
+    discovery: Discovery,
     manifests: Sequence[tuple[Kind, Sealed[Manifest]]],
-    manager: str,
+    operation_id: str | None,
 ) -> None:
-    """Create a lab: the namespace, then all the rest side by side, then the pod.
+    """Create a lab: the namespace, what others refer to, all the rest side by side, the pod.
 
     Parameters
     ----------
     call, workers
         What sends the requests, side by side.
+    discovery
+        Knows the resources of kinds that the library does not.
     manifests
-        The objects, each with its kind.
-    manager
-        Who makes the objects, by `lab_storage._api.creation.manager_of`.
+        The objects, each with its kind, in the order of creation.
+    operation_id
+        The operation, of which there may have been earlier attempts.
     """
-    is_new = False
-    # In a namespace that is new there is nothing yet.
-    for kind, manifest in manifests:
-        if kind is NAMESPACE:
-            is_new = create_object(call, kind, manifest, manager)
+    manifests = _resolved(call, workers, discovery, manifests)
+    manager = manager_of(operation_id)
+    # Only an earlier attempt can have made what exists, and in a new namespace there is nothing.
+    may_exist = operation_id is not None
+    for kind, namespace in _of(manifests, NAMESPACE):
+        may_exist &= not create_object(call, kind, namespace, manager)
+    make = partial(_make, discovery=discovery, manager=manager, may_exist=may_exist)
 
-    def make(call: Call, kind: Kind, manifest: Sealed[Manifest]) -> None:
-        create_object(call, kind, manifest, manager, may_exist=not is_new)
-        if kind is RESOURCE_QUOTA:
-            _wait_for_quota(call, manifest)
-
-    pods = [manifest for kind, manifest in manifests if kind is POD]
-    others = [each for each in manifests if each[0] not in (NAMESPACE, POD)]
+    pods = _of(manifests, POD)
+    # A RoleBinding is refused while its Role does not exist.
+    for stage in _of(manifests, SERVICE_ACCOUNT, ROLE), _of(manifests, ROLE_BINDING):
+        if stage:
+            workers.run(call, [partial(make, kind=kind, manifest=each) for kind, each in stage])
+    first = NAMESPACE, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, POD
+    others = [each for each in manifests if each[0] not in first]
     # What waits for a controller comes first, so that it begins first.
     others.sort(key=lambda each: each[0] is not RESOURCE_QUOTA)
-    tasks = [partial(_wait_for_service_account, pod=pod) for pod in pods]
+    tasks: list[Task] = [partial(_wait_for_service_account, pod=pod) for _, pod in pods]
     tasks += [partial(make, kind=kind, manifest=manifest) for kind, manifest in others]
     workers.run(call, tasks)
-    for pod in pods:
-        make(call, POD, pod)
+    for kind, pod in pods:
+        make(call, kind=kind, manifest=pod)
+
+
+def _of(
+    manifests: Sequence[tuple[Kind, Sealed[Manifest]]], *kinds: Kind
+) -> list[tuple[Kind, Sealed[Manifest]]]:
+    """Give the objects of some kinds."""
+    return [each for each in manifests if each[0] in kinds]
+
+
+def _make(
+    call: Call,
+    *,
+    kind: Kind,
+    manifest: Sealed[Manifest],
+    discovery: Discovery,
+    manager: str,
+    may_exist: bool,
+) -> None:
+    """Create one object and, if it is a quota, wait until it is in force."""
+    try:
+        create_object(call, kind, manifest, manager, may_exist=may_exist)
+    except KubernetesError as error:
+        if error.status != 404 or kind in KINDS:
+            raise
+        # Its definition may have been replaced by one that says another plural.
+        found = discovery.resolve(call, kind, anew=True)
+        if found is None or found == kind:
+            raise
+        create_object(call, found, manifest, manager, may_exist=may_exist)
+    if kind is RESOURCE_QUOTA:
+        _wait_for_quota(call, manifest)
+
+
+def _resolved(
+    call: Call,
+    workers: Workers,
+    discovery: Discovery,
+    manifests: Sequence[tuple[Kind, Sealed[Manifest]]],
+) -> list[tuple[Kind, Sealed[Manifest]]]:
+    """Complete the kinds that only the server knows, before anything is made.
+
+    Raises
+    ------
+    KubernetesError
+        With status 404, if the server does not have one.
+    ManifestError
+        If one is cluster-scoped.
+    """
+    # One question for each API group and version.
+    unknown = {kind.api_version: kind for kind, _ in manifests if not kind.plural}
+    workers.run(call, [partial(discovery.resolve, kind=kind) for kind in unknown.values()])
+    resolved = []
+    for kind, manifest in manifests:
+        found = kind if kind.plural else discovery.resolve(call, kind)
+        name = manifest.open()["metadata"]["name"]
+        if found is None:
+            raise KubernetesError(
+                f"the server has no kind {kind.name} in {kind.api_version}",
+                user=call.user,
+                kind=kind.name,
+                name=name,
+                status=404,
+                operation=call.timeout.operation,
+            )
+        if kind is not NAMESPACE and not found.namespaced:
+            reason = f"is cluster-scoped: nobody would delete a {kind.name} of a lab"
+            raise ManifestError(f"{kind.name} {name}", "kind", reason)
+        resolved.append((found, manifest))
+    return resolved
 
 
 def _wait_for_service_account(call: Call, pod: Sealed[Manifest]) -> None:

@@ -82,9 +82,9 @@ def _names(content: dict[str, Any], prefix: str) -> list[str]:
     return found
 
 
-def delete(call: Call, name: str) -> None:
-    """Delete a namespace and block until it is gone."""
-    delete_object(call, NAMESPACE, None, name, why_it_stays=why_it_stays)
+def delete(call: Call, name: str, uid: str | None = None) -> None:
+    """Delete a namespace, only that of ``uid`` if given, and block until it is gone."""
+    delete_object(call, NAMESPACE, None, name, why_it_stays=why_it_stays, uid=uid)
 
 
 def why_it_stays(namespace: dict[str, Any]) -> str:

@@ -15,8 +15,6 @@ from lab_storage._manifests.kinds import EVENT, POD
 from lab_storage.exceptions import PodStartError
 from lab_storage.models import PodPhase
 
-# A lab has nothing to write back when it is told to stop: enough for the signal.
-GRACE_PERIOD_SECONDS = 1
 UNSCHEDULABLE = "Unschedulable"
 
 
@@ -31,15 +29,18 @@ def read_phase(call: Call, namespace: str, name: str) -> PodPhase | None:
     return None if state is None else PodPhase.of(state.get("phase"))
 
 
-def delete(call: Call, namespace: str, name: str) -> None:
-    """Delete a pod and block until it is gone."""
+def delete(
+    call: Call, namespace: str, name: str, uid: str | None, grace_period_seconds: int
+) -> None:
+    """Delete a pod, only that of ``uid`` if given, and block until it is gone."""
     delete_object(
         call,
         POD,
         namespace,
         name,
         why_it_stays=why_it_stays,
-        grace_period_seconds=GRACE_PERIOD_SECONDS,
+        uid=uid,
+        grace_period_seconds=grace_period_seconds,
     )
 
 

@@ -98,6 +98,10 @@ def _brief(value: object) -> str:
         return f"[{', '.join(map(_brief, value))}]"
     if value is None:
         return "None"
+    if isinstance(value, dict):
+        metadata = value.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        return f"<{value.get('kind')} {name!r}>"
     name = getattr(getattr(value, "metadata", None), "name", None)
     return f"<{type(value).__name__} {name!r}>"
 
@@ -134,7 +138,7 @@ class LabObjects(LabStateObjects):
     pod
         The pod.
     namespace
-        The namespace.
+        The namespace, or `None` if it is shared: if it exists already and is not the lab's.
     config_maps
         The other config maps.
     network_policy
@@ -145,9 +149,12 @@ class LabObjects(LabStateObjects):
         The secrets.
     service
         The service, if there is one.
+    others
+        Further objects of any kind that lives in a namespace, as manifests: a ServiceAccount,
+        a Role, an Ingress, a custom resource.
     """
 
-    namespace: V1Namespace = attrs.field(repr=_brief, metadata=one(NAMESPACE, required=True))
+    namespace: V1Namespace | None = attrs.field(repr=_brief, metadata=one(NAMESPACE))
     config_maps: Sequence[V1ConfigMap] = attrs.field(
         converter=tuple, repr=_brief, metadata=many(CONFIG_MAP)
     )
@@ -157,11 +164,16 @@ class LabObjects(LabStateObjects):
     )
     secrets: Sequence[V1Secret] = attrs.field(converter=tuple, repr=_brief, metadata=many(SECRET))
     service: V1Service | None = attrs.field(repr=_brief, metadata=one(SERVICE))
+    others: Sequence[Mapping[str, Any]] = attrs.field(default=(), converter=tuple, repr=_brief)
 
     @classmethod
     @forgets_locals
     def from_manifests(
-        cls, manifests: Iterable[Mapping[str, Any] | None], names: LabObjectNames
+        cls,
+        manifests: Iterable[Mapping[str, Any] | None],
+        names: LabObjectNames,
+        *,
+        shared_namespace: bool = False,
     ) -> Self:
         """Make a lab from Kubernetes manifests.
 
@@ -183,11 +195,16 @@ class LabObjects(LabStateObjects):
             from its name if there is none.
         names
             Which config map, quota and pod are which, and the namespace.
+        shared_namespace
+            Whether the namespace exists already and is not the lab's. None is made then, and
+            nothing else in it is touched.
 
         Returns
         -------
         LabObjects
-            The lab; config maps, secrets and claims in the order of the manifests.
+            The lab; config maps, secrets and claims in the order of the manifests. Objects of
+            other kinds are in ``others``. Those that the installed client has a model for are
+            checked like the rest; all others are checked by the server.
 
         Raises
         ------
@@ -195,16 +212,21 @@ class LabObjects(LabStateObjects):
             Raised if ``manifests`` is not an iterable of mappings, or ``names`` is not
             `LabObjectNames`.
         ManifestError
-            Raised if a manifest has no valid name, is of a kind that a lab does not have, is
-            defined more than once, is in another namespace, is one too many, has another name
-            than ``names`` says, or has a field that is missing, of the wrong type, unknown to
-            the installed client, or set by the server only (``status``, ``metadata.uid``,
-            ``metadata.resourceVersion`` and the like, unless empty). The error names the
-            manifest and the path of the field, and shows no value.
+            Raised if a manifest has no valid name, is of a kind that is cluster-scoped (or a
+            Namespace, if that is shared), is defined more than once, is in another namespace,
+            is one too many, has another name than ``names`` says, or has a field that is
+            missing, of the wrong type, unknown to the installed client, or set by the server
+            only (``status``, ``metadata.uid``, ``metadata.resourceVersion`` and the like, unless
+            empty). The error names the manifest and the path of the field, and shows no value.
         """
         if not isinstance(names, LabObjectNames):
             raise TypeError(f"names must be LabObjectNames, not {type(names).__name__}")
-        return cls(**read_lab(manifests, names, fields_of(cls)))
+        if not isinstance(shared_namespace, bool):
+            raise TypeError(
+                f"shared_namespace must be a bool, not {type(shared_namespace).__name__}"
+            )
+        fields = fields_of(cls)
+        return cls(**read_lab(manifests, names, fields, shared_namespace=shared_namespace))
 
     def to_manifests(self) -> list[dict[str, Any]]:
         """Write the lab as Kubernetes manifests.

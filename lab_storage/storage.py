@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Generator
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
 from lab_storage import _labs, _namespaces, _pods
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
-from lab_storage._api.creation import manager_of
+from lab_storage._api.discovery import Discovery
 from lab_storage._api.interruptible import Interruptible
 from lab_storage._api.objects import read_model
 from lab_storage._api.request import list_of_one
@@ -22,6 +23,8 @@ from lab_storage._arguments import (
     check_instance,
     check_logger,
     check_name,
+    check_uid,
+    whole_seconds,
     words,
 )
 from lab_storage._diagnoses import read_examination
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
     from lab_storage.diagnosis import Examination, PodDiagnosis
 
 __all__ = ["LabStorage"]
+
+# A lab has nothing to write back when it is told to stop: enough for the signal.
+GRACE_PERIOD = timedelta(seconds=1)
 
 
 class LabStorage:
@@ -95,6 +101,7 @@ class LabStorage:
         self._client = Client(api_client)
         self._log = logger
         self._workers = Workers()
+        self._discovery = Discovery()
 
     def __enter__(self) -> LabStorage:
         return self
@@ -123,9 +130,10 @@ class LabStorage:
     ) -> None:
         """Create a lab; return once every object of it exists.
 
-        The namespace comes first and the pod last; everything else is created side by
-        side. Before it creates the pod, the call waits for the pod's ServiceAccount and for
-        the status of the quota: controllers make them, and the pod is refused until then.
+        The namespace comes first, unless it is shared, then ServiceAccounts, Roles and
+        RoleBindings, then everything else side by side, and the pod last. Before it creates the
+        pod, the call waits for the pod's ServiceAccount and for the status of the quota:
+        controllers make them, and the pod is refused until then.
 
         If it fails, what it made stays and can be found in the namespace. It may
         then be repeated with the same ``operation_id``, also by another process.
@@ -147,9 +155,12 @@ class LabStorage:
         KubernetesError
             With status 409, if an object existed that this operation has not made,
             or that may not be read; that object is left as it is.
+            With status 404, if the server does not have the kind of an object, before
+            anything is made.
         ManifestError
             If an object has no valid name, is defined more than once or in another
-            namespace, or has a field that only the server sets.
+            namespace, has a field that only the server sets, or is of a kind that is
+            cluster-scoped.
         """
         call = self._begin(timeout)
         check_instance("objects", objects, LabObjects)
@@ -157,15 +168,14 @@ class LabStorage:
             check_instance("operation_id", operation_id, str)
             if not operation_id:
                 raise ValueError("operation_id must not be empty")
-        manager = manager_of(operation_id)
-        _labs.create(call, self._workers, lab_manifests(objects), manager)
+        _labs.create(call, self._workers, self._discovery, lab_manifests(objects), operation_id)
 
-    def delete_namespace(self, name: str, timeout: Timeout) -> None:
+    def delete_namespace(self, name: str, timeout: Timeout, *, uid: str | None = None) -> None:
         """Delete a namespace and everything in it; return once it is gone.
 
-        If it does not exist, that is success. The call concerns the namespace that exists
-        at its first attempt, by UID: one of the same name that is made later is neither
-        deleted nor waited for.
+        If it does not exist, or is not the one of ``uid``, that is success. The call concerns
+        the namespace that exists at its first attempt, by UID: one of the same name that is made
+        later is neither deleted nor waited for.
 
         Parameters
         ----------
@@ -173,6 +183,8 @@ class LabStorage:
             The namespace.
         timeout
             How long it may take, and the handle to cancel by.
+        uid
+            The UID of the only namespace that is meant, such as one that was listed before.
 
         Raises
         ------
@@ -182,14 +194,22 @@ class LabStorage:
         """
         call = self._begin(timeout)
         check_name("name", name, DNS_LABEL)
-        _namespaces.delete(call, name)
+        check_uid(uid)
+        _namespaces.delete(call, name, uid)
 
-    def delete_pod(self, names: LabObjectNames, timeout: Timeout) -> None:
-        """Delete the pod of a lab, with a grace period of 1 s; return once it is gone.
+    def delete_pod(
+        self,
+        names: LabObjectNames,
+        timeout: Timeout,
+        *,
+        uid: str | None = None,
+        grace_period: timedelta = GRACE_PERIOD,
+    ) -> None:
+        """Delete the pod of a lab; return once it is gone.
 
-        If it does not exist, that is success. The call concerns the pod that exists at its
-        first attempt, by UID: one of the same name that is made later is neither deleted nor
-        waited for.
+        If it does not exist, or is not the one of ``uid``, that is success. The call concerns
+        the pod that exists at its first attempt, by UID: one of the same name that is made later
+        is neither deleted nor waited for.
 
         Parameters
         ----------
@@ -197,9 +217,16 @@ class LabStorage:
             The names of the lab's objects.
         timeout
             How long it may take, and the handle to cancel by.
+        uid
+            The UID of the only pod that is meant.
+        grace_period
+            How long the containers may take to end after SIGTERM, before they are killed.
+            Fractions of a second are rounded up; zero kills at once.
         """
         call = self._begin(timeout, names)
-        _pods.delete(call, names.namespace, names.pod)
+        check_uid(uid)
+        seconds = whole_seconds("grace_period", grace_period)
+        _pods.delete(call, names.namespace, names.pod, uid, seconds)
 
     def list_namespaces(self, prefix: str, timeout: Timeout) -> list[str]:
         """List the names of namespaces, as the server sorts them.

@@ -127,6 +127,7 @@ def test_labs_are_given_by_position_in_the_documented_order() -> None:
         "pvcs",
         "secrets",
         "service",
+        "others",
     ]
     assert fields[:3] == [field.name for field in attrs.fields(LabStateObjects)]
 
@@ -171,7 +172,7 @@ def test_the_repr_of_a_lab_shows_names_and_no_contents() -> None:
         "LabObjects(env_config_map=<V1ConfigMap 'env'>, quota=None, pod=<V1Pod 'nb'>, "
         "namespace=<V1Namespace 'lab-ada'>, config_maps=[<V1ConfigMap 'nss'>], "
         "network_policy=<V1NetworkPolicy 'policy'>, pvcs=[<V1PersistentVolumeClaim 'home'>], "
-        "secrets=[<V1Secret 'token'>], service=<V1Service 'nb'>)"
+        "secrets=[<V1Secret 'token'>], service=<V1Service 'nb'>, others=[])"
     )
     assert str(lab) == repr(lab)
 

@@ -21,6 +21,7 @@ def delete(
     name: str,
     *,
     why_it_stays: Callable[[dict[str, Any]], str],
+    uid: str | None = None,
     grace_period_seconds: int | None = None,
 ) -> None:
     """Delete the object that is there now, and block until it is gone.
@@ -36,12 +37,14 @@ def delete(
     why_it_stays
         Says of the object, as the server sent it, why it is still there: what a
         timeout reports.
+    uid
+        The only object that is meant, if given: one with another UID is left alone.
     grace_period_seconds
         How long a pod has to end by itself; by default what its manifest says.
     """
-    uid = request_deletion(call, kind, namespace, name, grace_period_seconds)
-    if uid is not None:
-        wait_until_gone(call, kind, namespace, name, uid, why_it_stays)
+    found = request_deletion(call, kind, namespace, name, uid, grace_period_seconds)
+    if found is not None:
+        wait_until_gone(call, kind, namespace, name, found, why_it_stays)
 
 
 def request_deletion(
@@ -49,9 +52,10 @@ def request_deletion(
     kind: Kind,
     namespace: str | None,
     name: str,
+    only_uid: str | None = None,
     grace_period_seconds: int | None = None,
 ) -> str | None:
-    """Ask for the deletion of the object that is there now.
+    """Ask for the deletion of the object that is there now, if it has ``only_uid`` or any.
 
     Returns
     -------
@@ -62,6 +66,8 @@ def request_deletion(
     if metadata is None:
         return None
     uid = str(metadata.get("uid") or "")
+    if only_uid is not None and uid != only_uid:
+        return None
     if metadata.get("deletionTimestamp") and grace_period_seconds is None:
         return uid
     options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}

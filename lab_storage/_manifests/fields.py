@@ -95,12 +95,16 @@ def fields_of(lab: type[Any]) -> list[LabField]:
     Parameters
     ----------
     lab
-        A class that says `one` or `many` at each of its attributes.
+        A class that says `one` or `many` at each attribute that holds objects of one kind.
 
     Returns
     -------
     list of LabField
         In the order in which the objects are created, which is that of `KINDS`.
     """
-    fields = [LabField(each.name, *each.metadata[_KEY]) for each in attrs.fields(lab)]
+    fields = [
+        LabField(each.name, *each.metadata[_KEY])
+        for each in attrs.fields(lab)
+        if _KEY in each.metadata
+    ]
     return sorted(fields, key=lambda field: KINDS.index(field.kind))

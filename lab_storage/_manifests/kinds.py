@@ -19,6 +19,8 @@ __all__ = [
     "PERSISTENT_VOLUME_CLAIM",
     "POD",
     "RESOURCE_QUOTA",
+    "ROLE",
+    "ROLE_BINDING",
     "SECRET",
     "SERVICE",
     "SERVICE_ACCOUNT",
@@ -84,9 +86,11 @@ class Kind:
     api_version
         What ``apiVersion`` says in a manifest, such as ``networking.k8s.io/v1``.
     plural
-        The resource, as it stands in a URL, such as ``configmaps``.
+        The resource, as it stands in a URL, such as ``configmaps``; empty if only the server
+        knows it.
     model
-        The name of its class in ``kubernetes.client``, the same in all supported versions.
+        The name of its class in ``kubernetes.client``, the same in all supported versions; empty
+        if it has none.
     namespaced
         Whether its objects live in a namespace.
     names
@@ -135,7 +139,8 @@ class Kind:
         parts = ["/api" if "/" not in self.api_version else "/apis", self.api_version]
         if namespace is not None:
             parts += ["namespaces", _segment(namespace)]
-        parts.append(self.plural)
+        if self.plural:
+            parts.append(self.plural)
         if name is not None:
             parts.append(_segment(name))
         return "/".join(parts)
@@ -165,6 +170,17 @@ NETWORK_POLICY: Final = Kind(
 SERVICE: Final = Kind("Service", "v1", "services", "V1Service", names=DNS_LABEL)
 POD: Final = Kind("Pod", "v1", "pods", "V1Pod")
 SERVICE_ACCOUNT: Final = Kind("ServiceAccount", "v1", "serviceaccounts", "V1ServiceAccount")
+# The names of roles and bindings may have almost any character (k8s.io/kubernetes,
+# pkg/apis/rbac/validation: path segment names).
+_PATH_SEGMENT: Final = NameRule("a path segment", re.compile(r"(?!\.\.?$)[^/%]+"), 253)
+ROLE: Final = Kind("Role", "rbac.authorization.k8s.io/v1", "roles", "V1Role", names=_PATH_SEGMENT)
+ROLE_BINDING: Final = Kind(
+    "RoleBinding",
+    "rbac.authorization.k8s.io/v1",
+    "rolebindings",
+    "V1RoleBinding",
+    names=_PATH_SEGMENT,
+)
 EVENT: Final = Kind("Event", "v1", "events", "CoreV1Event")
 
 # Those of a lab stand in the order in which they are created: the namespace first, the pod last.
@@ -178,5 +194,7 @@ KINDS: Final = (
     SERVICE,
     POD,
     SERVICE_ACCOUNT,
+    ROLE,
+    ROLE_BINDING,
     EVENT,
 )

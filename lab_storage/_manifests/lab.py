@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lab_storage._manifests.convert import Place, is_list, read_model, to_json, what_is
 from lab_storage._manifests.fields import LabField, fields_of
-from lab_storage._manifests.kinds import DNS_SUBDOMAIN, NAMESPACE, Kind
+from lab_storage._manifests.kinds import (
+    DNS_SUBDOMAIN,
+    NAMESPACE,
+    POD,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from lab_storage._manifests.others import other_kind
 from lab_storage._manifests.schema import Format, model_of
 from lab_storage._manifests.sealed import Sealed, forgets_locals
 from lab_storage.exceptions import printable
@@ -32,12 +41,21 @@ _SET_BY_SERVER: Final = (
     "selfLink",
     "uid",
 )
+# What other objects refer to is created before them, in this order. (A RoleBinding is refused
+# while its Role does not exist, since nobody can tell then whether it grants too much.)
+_FIRST: Final = (NAMESPACE, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
+# A group is a DNS name, a version and a kind are words.
+_TYPE_WORD: Final = re.compile(r"(?:[a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z][A-Za-z0-9]{0,62}")
 # Lists within lists are not as deep as this; an alias in YAML to what it stands in is endless.
 _DEEPEST_LIST: Final = 10
 
 
 def read_lab(
-    manifests: Iterable[Mapping[str, Any] | None], names: LabObjectNames, fields: list[LabField]
+    manifests: Iterable[Mapping[str, Any] | None],
+    names: LabObjectNames,
+    fields: list[LabField],
+    *,
+    shared_namespace: bool,
 ) -> dict[str, Any]:
     """Make a lab's models from its manifests.
 
@@ -49,12 +67,14 @@ def read_lab(
     names
         Which config map, quota and pod are which, and the namespace.
     fields
-        What a lab consists of.
+        What every lab consists of; whatever else there is goes to ``others``.
+    shared_namespace
+        Whether the namespace is not the lab's: none is made then, and none may be there.
 
     Returns
     -------
     dict
-        The models by the attributes of ``fields``.
+        The models by the attributes of ``fields``, and ``others``.
 
     Raises
     ------
@@ -65,7 +85,7 @@ def read_lab(
     """
     if isinstance(manifests, (Mapping, str, bytes)) or not isinstance(manifests, Iterable):
         raise TypeError(f"manifests must be an iterable of mappings, not {what_is(manifests)}")
-    lab = _Lab(names, fields)
+    lab = _Lab(names, fields, shared_namespace)
     for number, manifest in enumerate(manifests, start=1):
         if manifest is None:
             continue
@@ -79,15 +99,27 @@ def read_lab(
 class _Lab:
     """The objects of one lab, as they are read one by one."""
 
-    def __init__(self, names: LabObjectNames, fields: list[LabField]) -> None:
+    def __init__(
+        self, names: LabObjectNames, fields: list[LabField], shared_namespace: bool
+    ) -> None:
         self._names = names
         self._fields = fields
+        self._shared_namespace = shared_namespace
         self._kinds = {field.kind.name: field.kind for field in fields}
         self._models: dict[LabField, dict[str, Any]] = {field: {} for field in fields}
+        self._others: dict[tuple[Kind, str], dict[str, Any]] = {}
 
     def add(self, manifest: Mapping[str, Any], place: Place) -> None:
         """Read one more manifest."""
         kind = self._kind_of(manifest, place)
+        if kind is NAMESPACE and self._shared_namespace:
+            place.fail("must be left out: the lab's namespace is shared, and exists already")
+        if kind.name not in self._kinds or self._kinds[kind.name] is not kind:
+            content, name = write_other(manifest, kind, self._names.namespace, place)
+            if (kind, name) in self._others:
+                place.fail("is defined more than once")
+            self._others[kind, name] = content
+            return
         model = read_model(model_of(kind), _without_server_fields(manifest, place), place)
         namespace = self._names.namespace
         name = _check_metadata(
@@ -111,10 +143,12 @@ class _Lab:
         """Give the models by the attributes of a lab."""
         attributes: dict[str, Any] = {}
         for field in self._fields:
-            if field.is_required and not self._models[field]:
+            is_made = field.kind is NAMESPACE and not self._shared_namespace
+            if (field.is_required or is_made) and not self._models[field]:
                 self._add_missing(field)
             models = list(self._models[field].values())
             attributes[field.attribute] = models if field.is_many else next(iter(models), None)
+        attributes["others"] = list(self._others.values())
         return attributes
 
     def _add_missing(self, field: LabField) -> None:
@@ -147,18 +181,35 @@ class _Lab:
         return found
 
     def _kind_of(self, manifest: Mapping[str, Any], place: Place) -> Kind:
-        for field in ("apiVersion", "kind"):
-            value = manifest.get(field)
-            if value is None:
-                place.field(field).fail("is required")
-            if not isinstance(value, str):
-                place.field(field).refuse(value, Format.STRING)
-        kind = self._kinds.get(manifest["kind"])
-        if kind is None:
-            place.field("kind").fail(f"must be one of: {', '.join(self._kinds)}")
-        if manifest["apiVersion"] != kind.api_version:
+        api_version, name = _type_of(manifest, place)
+        kind = self._kinds.get(name)
+        group = api_version.rpartition("/")[0]
+        if kind is None or _is_others_group(group):
+            for known in self._kinds.values():
+                if name.lower() == known.name.lower() and name != known.name:
+                    place.field("kind").fail(f"is not valid (is it {known.name}?)")
+            return other_kind(api_version, name)
+        if api_version != kind.api_version:
             place.field("apiVersion").fail(f"must be {kind.api_version} for a {kind.name}")
         return kind
+
+
+def _type_of(manifest: Mapping[str, Any], place: Place) -> tuple[str, str]:
+    """Read the two words that say of which kind a manifest is."""
+    for field in ("apiVersion", "kind"):
+        value = manifest.get(field)
+        if value is None:
+            place.field(field).fail("is required")
+        if not isinstance(value, str):
+            place.field(field).refuse(value, Format.STRING)
+        if _TYPE_WORD.fullmatch(value) is None:
+            place.field(field).fail("is not valid in Kubernetes")
+    return str(manifest["apiVersion"]), str(manifest["kind"])
+
+
+def _is_others_group(group: str) -> bool:
+    """Whether an API group is not one of Kubernetes' own, which may have kinds of its names."""
+    return "." in group and not group.endswith(".k8s.io")
 
 
 def _items(
@@ -274,6 +325,40 @@ def _name_in(model: Any) -> object:
     )
 
 
+def write_other(
+    manifest: object, kind: Kind, namespace: str, place: Place
+) -> tuple[dict[str, Any], str]:
+    """Check an object of a kind that not every lab has, and write it as a manifest.
+
+    Parameters
+    ----------
+    manifest
+        The manifest, which is left unchanged.
+    kind
+        Its kind.
+    namespace
+        The lab's.
+    place
+        Where it stands.
+
+    Returns
+    -------
+    tuple
+        The manifest, of JSON's types alone, and the name of the object.
+    """
+    if not isinstance(manifest, Mapping):
+        place.refuse(manifest, "a mapping")
+    if not kind.namespaced:
+        place.field("kind").fail(f"is cluster-scoped: nobody would delete a {kind.name} of a lab")
+    content = _without_server_fields(manifest, place)
+    # With a model it is checked down to the last field; without, by the server.
+    model = read_model(model_of(kind), content, place) if kind.model else content
+    written = _write(model, kind, namespace, place)
+    metadata = written["metadata"]
+    name = _check_metadata(metadata.get("name"), metadata.get("namespace"), kind, namespace, place)
+    return written, name
+
+
 @forgets_locals
 def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]]]]:
     """Check a lab's objects, and write them as the manifests that are sent to create them.
@@ -287,7 +372,7 @@ def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]
     -------
     list of tuple
         The kind and the manifest of each, in the order in which they are to be created: the
-        namespace first, the pod last.
+        namespace first unless it is shared, then what others refer to, the pod last.
 
     Raises
     ------
@@ -297,9 +382,8 @@ def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]
     TypeError
         Raised if one is not of its class, or a required one is `None`.
     """
+    lab_namespace = _namespace_of(objects)
     manifests = []
-    seen = set()
-    lab_namespace = ""
     for field in fields_of(type(objects)):
         kind = field.kind
         for where, model in field.objects(objects):
@@ -309,10 +393,41 @@ def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]
             manifest = _write(model, kind, lab_namespace, place)
             name, namespace = (manifest["metadata"].get(field) for field in ("name", "namespace"))
             name = _check_metadata(name, namespace, kind, lab_namespace, place)
-            if kind is NAMESPACE:
-                lab_namespace = name
-            if (kind, name) in seen:
-                place.fail("is defined more than once")
-            seen.add((kind, name))
-            manifests.append((kind, Sealed(manifest)))
-    return manifests
+            manifests.append((kind, name, Sealed(manifest)))
+    for index, other in enumerate(objects.others):
+        where = f"others[{index}]"
+        if not isinstance(other, Mapping):
+            raise TypeError(f"{where} must be a mapping, not {what_is(other)}")
+        place = Place(_label(where, other))
+        kind = other_kind(*_type_of(other, place))
+        manifest, name = write_other(other, kind, lab_namespace, place)
+        manifests.append((kind, name, Sealed(manifest)))
+    seen = set()
+    for kind, name, _ in manifests:
+        if (kind, name) in seen:
+            Place(_title(kind.name, name, kind.name)).fail("is defined more than once")
+        seen.add((kind, name))
+    manifests.sort(key=lambda each: _turn(each[0]))
+    return [(kind, manifest) for kind, _, manifest in manifests]
+
+
+def _turn(kind: Kind) -> int:
+    """When objects of a kind are created; those of one turn keep their order."""
+    if kind in _FIRST:
+        return _FIRST.index(kind)
+    return len(_FIRST) + (kind is POD)
+
+
+def _namespace_of(objects: LabObjects) -> str:
+    """The namespace of a lab: its own or, if that is shared, the one that its pod names."""
+    owner = objects.pod if objects.namespace is None else objects.namespace
+    field = "namespace" if objects.namespace is None else "name"
+    if not isinstance(owner, model_of(POD if field == "namespace" else NAMESPACE)):
+        return ""  # refused later, by its own name
+    metadata = owner.metadata
+    name = metadata.get(field) if isinstance(metadata, Mapping) else getattr(metadata, field, None)
+    if field == "namespace" and not name:
+        Place(_title(POD.name, _name_in(owner), "pod")).field("metadata").field(field).fail(
+            "is required in a lab whose namespace is shared"
+        )
+    return name if isinstance(name, str) else ""

@@ -103,12 +103,17 @@ class Field:
 
 
 # The client calls all of these strings (or maps of strings). Source: the fields of type Quantity
-# in https://kubernetes.io/docs/reference/kubernetes-api/, of all kinds that a lab has; its format:
+# in https://kubernetes.io/docs/reference/kubernetes-api/, of all kinds that live in a namespace:
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITIES: Final = frozenset(
     {
         ("V1ContainerStatus", "allocatedResources"),
         ("V1EmptyDirVolumeSource", "sizeLimit"),
+        ("V1LimitRangeItem", "default"),
+        ("V1LimitRangeItem", "defaultRequest"),
+        ("V1LimitRangeItem", "max"),
+        ("V1LimitRangeItem", "maxLimitRequestRatio"),
+        ("V1LimitRangeItem", "min"),
         ("V1NodeAllocatableMappedResources", "quantity"),
         ("V1NodeAllocatableOverheadResources", "perContainer"),
         ("V1NodeAllocatableOverheadResources", "perPod"),
@@ -125,6 +130,8 @@ _QUANTITIES: Final = frozenset(
         ("V1ResourceRequirements", "requests"),
         ("V1VolumeResourceRequirements", "limits"),
         ("V1VolumeResourceRequirements", "requests"),
+        ("V2MetricTarget", "averageValue"),
+        ("V2MetricTarget", "value"),
     }
 )
 # The fields of format "byte"; clients before 37 call them strings.
@@ -134,6 +141,13 @@ _INT_OR_STRING: Final = frozenset(
     {
         ("V1HTTPGetAction", "port"),
         ("V1NetworkPolicyPort", "port"),
+        ("V1PodDisruptionBudgetSpec", "maxUnavailable"),
+        ("V1PodDisruptionBudgetSpec", "minAvailable"),
+        ("V1RollingUpdateDaemonSet", "maxSurge"),
+        ("V1RollingUpdateDaemonSet", "maxUnavailable"),
+        ("V1RollingUpdateDeployment", "maxSurge"),
+        ("V1RollingUpdateDeployment", "maxUnavailable"),
+        ("V1RollingUpdateStatefulSetStrategy", "maxUnavailable"),
         ("V1ServicePort", "targetPort"),
         ("V1TCPSocketAction", "port"),
     }

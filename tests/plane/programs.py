@@ -16,7 +16,7 @@ BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 NODE = "lab-node"
 
 #: Who may log in, by token: user name and groups of each. The components are
-#: bound to their roles by the server itself; `lab` and `nobody` may do nothing
+#: bound to their roles by the server itself; `lab`, `tenant` and `nobody` may do nothing
 #: until somebody binds them.
 #: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings
 USERS = {
@@ -25,6 +25,7 @@ USERS = {
     "kube-scheduler": ("system:kube-scheduler", ()),
     "kubelet": (f"system:node:{NODE}", ("system:masters",)),
     "lab": ("lab", ()),
+    "tenant": ("tenant", ()),
     "nobody": ("nobody", ()),
 }
 

@@ -1,0 +1,340 @@
+"""Labs in a shared namespace, and labs with objects of any kind, on a real control plane."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+import yaml
+from kubernetes import client
+
+from lab_storage import (
+    KubernetesError,
+    LabObjectNames,
+    LabObjects,
+    LabStorage,
+    ManifestError,
+    PodPhase,
+)
+from tests.plane.programs import ROOT
+from tests.plane.remote import Cluster
+from tests.support.cluster import eventually
+from tests.support.labs import timeout_of
+
+ROLE = ROOT / "docs" / "examples" / "rbac-shared.yaml"
+SECONDS = 60.0
+LAB = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: env-USER}
+data: {OWNER: USER}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: token-USER}
+stringData: {token: not-a-token}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: claim-USER}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: nb-USER}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: notebook, image: "notebook:1"}]
+"""
+OTHERS = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: notebook}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: notebook}]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: nb}
+spec: {maxUnavailable: 0, selector: {matchLabels: {app: nb}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: nb}
+spec: {defaultBackend: {service: {name: nb, port: {number: 8888}}}}
+"""
+
+
+def names_in(namespace: str, user: str) -> LabObjectNames:
+    """The names of a user's lab in a shared namespace."""
+    return LabObjectNames(user, namespace, f"env-{user}", f"quota-{user}", f"nb-{user}")
+
+
+def shared_lab(namespace: str, user: str) -> LabObjects:
+    """A lab in a shared namespace."""
+    manifests = yaml.safe_load_all(LAB.replace("USER", user))
+    return LabObjects.from_manifests(manifests, names_in(namespace, user), shared_namespace=True)
+
+
+def lab_with(text: str, namespace: str) -> LabObjects:
+    """A lab with a namespace of its own and further objects."""
+    manifests = [*yaml.safe_load_all(LAB.replace("USER", "ada")), *yaml.safe_load_all(text)]
+    return LabObjects.from_manifests(manifests, names_in(namespace, "ada"))
+
+
+@pytest.fixture(scope="module")
+def admin(control_plane: Cluster) -> Iterator[client.ApiClient]:
+    """A client that may do anything."""
+    with control_plane.api_client() as api_client:
+        yield api_client
+
+
+@pytest.fixture(scope="module")
+def shared(control_plane: Cluster, admin: client.ApiClient) -> Iterator[str]:
+    """A namespace that exists, in which the documented Role is bound to the user `tenant`."""
+    name = f"notebooks-{secrets.token_hex(4)}"
+    (role,) = (r for r in yaml.safe_load_all(ROLE.read_text()) if r["kind"] == "Role")
+    group = "rbac.authorization.k8s.io"
+    core, rbac = client.CoreV1Api(admin), client.RbacAuthorizationV1Api(admin)
+    core.create_namespace({"metadata": {"name": name}})
+    rbac.create_namespaced_role(name, {**role, "metadata": {"name": "lab-storage"}})
+    rbac.create_namespaced_role_binding(
+        name,
+        {
+            "metadata": {"name": "lab-storage"},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "lab-storage"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "tenant"}],
+        },
+    )
+    attributes = {"verb": "delete", "resource": "pods", "namespace": name}
+    review = {"spec": {"resourceAttributes": attributes}}
+    with control_plane.api_client("tenant") as api_client:
+        access = client.AuthorizationV1Api(api_client)
+        eventually(lambda: access.create_self_subject_access_review(review).status.allowed)
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture
+def tenant(control_plane: Cluster, shared: str) -> Iterator[LabStorage]:
+    """A storage of somebody who has rights in the shared namespace alone."""
+    del shared  # its role is in force
+    with (
+        control_plane.api_client("tenant") as api_client,
+        LabStorage(api_client, structlog.get_logger()) as storage,
+    ):
+        yield storage
+
+
+@pytest.fixture
+def storage(admin: client.ApiClient) -> Iterator[LabStorage]:
+    """A storage of an administrator."""
+    with LabStorage(admin, structlog.get_logger()) as storage:
+        yield storage
+
+
+@pytest.fixture
+def namespace(admin: client.ApiClient) -> Iterator[str]:
+    """The name of a namespace that does not exist yet; its end is not waited for."""
+    name = f"lab-{secrets.token_hex(4)}"
+    yield name
+    with contextlib.suppress(client.ApiException):
+        client.CoreV1Api(admin).delete_namespace(name)
+
+
+@pytest.fixture
+def user() -> str:
+    """A user of this test's own."""
+    return secrets.token_hex(4)
+
+
+class TestSharedNamespace:
+    """As the subject of a Role, without any ClusterRole."""
+
+    def test_lab_lives_beside_others(
+        self, tenant: LabStorage, shared: str, user: str, admin: client.ApiClient
+    ) -> None:
+        """It is created, starts, is read and its pod deleted; nothing else is touched."""
+        core = client.CoreV1Api(admin)
+        core.create_namespaced_config_map(shared, {"metadata": {"name": f"of-others-{user}"}})
+        names = names_in(shared, user)
+        tenant.create(shared_lab(shared, user), timeout_of(SECONDS))
+        phase = tenant.wait_for_pod_start(names.pod, shared, timeout_of(SECONDS))
+        assert PodPhase.RUNNING == phase
+        state = tenant.read_lab_objects(names, timeout_of(SECONDS))
+        assert state is not None
+        assert (user, None) == (state.env_config_map.data["OWNER"], state.quota)
+        tenant.delete_pod(names, timeout_of(SECONDS))
+        assert tenant.read_pod_phase(names, timeout_of(SECONDS)) is None
+        assert core.read_namespaced_config_map(f"of-others-{user}", shared)
+        assert core.read_namespaced_config_map(f"env-{user}", shared)
+
+    def test_object_of_the_same_name_is_refused_by_name(
+        self, tenant: LabStorage, shared: str, user: str, admin: client.ApiClient
+    ) -> None:
+        """It stays as it is."""
+        core = client.CoreV1Api(admin)
+        theirs = {"metadata": {"name": f"token-{user}"}, "stringData": {"token": "theirs"}}
+        uid = core.create_namespaced_secret(shared, theirs).metadata.uid
+        with pytest.raises(KubernetesError) as error:
+            tenant.create(shared_lab(shared, user), timeout_of(SECONDS))
+        assert (409, "Secret", shared, f"token-{user}") == (
+            error.value.status,
+            error.value.kind,
+            error.value.namespace,
+            error.value.name,
+        )
+        assert uid == core.read_namespaced_secret(f"token-{user}", shared).metadata.uid
+
+    def test_operation_may_be_repeated(
+        self, tenant: LabStorage, shared: str, user: str, admin: client.ApiClient
+    ) -> None:
+        """What an earlier attempt made counts as made, and the rest is made."""
+        lab = shared_lab(shared, user)
+        tenant.create(lab, timeout_of(SECONDS), operation_id=user)
+        core = client.CoreV1Api(admin)
+        uid = core.read_namespaced_pod(f"nb-{user}", shared).metadata.uid
+        core.delete_namespaced_secret(f"token-{user}", shared)
+        tenant.create(lab, timeout_of(SECONDS), operation_id=user)
+        assert uid == core.read_namespaced_pod(f"nb-{user}", shared).metadata.uid
+        assert core.read_namespaced_secret(f"token-{user}", shared)
+        with pytest.raises(KubernetesError) as error:
+            tenant.create(lab, timeout_of(SECONDS), operation_id=f"{user}-2")
+        assert 409 == error.value.status
+
+
+class TestOthers:
+    """Objects of any kind."""
+
+    def test_all_of_them_are_created(
+        self, storage: LabStorage, namespace: str, admin: client.ApiClient
+    ) -> None:
+        """Kubernetes' own kinds, the plurals of some of which only the server knows."""
+        storage.create(lab_with(OTHERS, namespace), timeout_of(SECONDS))
+        rbac = client.RbacAuthorizationV1Api(admin)
+        assert rbac.read_namespaced_role_binding("reader", namespace)
+        assert client.NetworkingV1Api(admin).read_namespaced_ingress("nb", namespace)
+        policy = client.PolicyV1Api(admin)
+        assert policy.read_namespaced_pod_disruption_budget("nb", namespace)
+
+    def test_kind_that_the_server_does_not_have_is_named(
+        self, storage: LabStorage, namespace: str
+    ) -> None:
+        """Before anything is made."""
+        text = "{apiVersion: nobody.example/v1, kind: Gadget, metadata: {name: g}}"
+        with pytest.raises(KubernetesError) as error:
+            storage.create(lab_with(text, namespace), timeout_of(SECONDS))
+        assert (404, "Gadget") == (error.value.status, error.value.kind)
+        assert "the server has no kind Gadget in nobody.example/v1" in str(error.value)
+        assert [] == storage.list_namespaces(namespace, timeout_of(SECONDS))
+
+    def test_custom_resource_is_created(
+        self, storage: LabStorage, namespace: str, widgets: Definition
+    ) -> None:
+        """Its plural is asked of the server, and asked again when it has changed."""
+        storage.create(lab_with(widgets.manifest("w"), namespace), timeout_of(SECONDS))
+        assert widgets.names(namespace) == ["w"]
+        widgets.replace("widgetry")
+        other = f"{namespace}-2"
+        try:
+            storage.create(lab_with(widgets.manifest("w"), other), timeout_of(SECONDS))
+            assert widgets.names(other) == ["w"]
+        finally:
+            storage.delete_namespace(other, timeout_of(SECONDS))
+
+    def test_cluster_scoped_custom_resource_is_refused(
+        self, storage: LabStorage, namespace: str, widgets: Definition
+    ) -> None:
+        """By name, before anything is made."""
+        widgets.replace("widgets", scope="Cluster")
+        with pytest.raises(ManifestError) as error:
+            storage.create(lab_with(widgets.manifest("w"), namespace), timeout_of(SECONDS))
+        assert ("Widget w", "kind") == (error.value.manifest, error.value.path)
+        assert [] == storage.list_namespaces(namespace, timeout_of(SECONDS))
+
+
+class Definition:
+    """A definition of custom resources, of an API group of its own."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._extensions = client.ApiextensionsV1Api(api_client)
+        self._objects = client.CustomObjectsApi(api_client)
+        self._group = f"g{secrets.token_hex(4)}.example"
+        self._plural = ""
+
+    def manifest(self, name: str) -> str:
+        """A widget, as a manifest."""
+        return f"{{apiVersion: {self._group}/v1, kind: Widget, metadata: {{name: {name}}}}}"
+
+    def names(self, namespace: str) -> list[str]:
+        """The names of the widgets in a namespace."""
+        found: Any = self._objects.list_namespaced_custom_object(
+            self._group, "v1", namespace, self._plural
+        )
+        return [each["metadata"]["name"] for each in found["items"]]
+
+    def replace(self, plural: str, scope: str = "Namespaced") -> None:
+        """Define widgets, in the place of an earlier definition; return once they are served."""
+        self.remove()
+        schema = {"openAPIV3Schema": {"type": "object"}}
+        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+        self._extensions.create_custom_resource_definition(
+            {
+                "metadata": {"name": f"{plural}.{self._group}"},
+                "spec": {
+                    "group": self._group,
+                    "scope": scope,
+                    "names": {"plural": plural, "kind": "Widget"},
+                    "versions": [version],
+                },
+            }
+        )
+        self._plural = plural
+        eventually(self._is_served)
+
+    def remove(self) -> None:
+        """Remove the definition; return once it is gone."""
+        if self._plural:
+            name, self._plural = f"{self._plural}.{self._group}", ""
+            self._extensions.delete_custom_resource_definition(name)
+            eventually(lambda: not self._exists(name))
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._extensions.read_custom_resource_definition(name)
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    def _is_served(self) -> bool:
+        try:
+            self._objects.list_cluster_custom_object(self._group, "v1", self._plural)
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+
+@pytest.fixture
+def widgets(admin: client.ApiClient) -> Iterator[Definition]:
+    """A definition of custom resources."""
+    definition = Definition(admin)
+    definition.replace("widgets")
+    yield definition
+    definition.remove()
