@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +55,52 @@ def test_every_test_says_what_holds(module: Path) -> None:
         for test in functions_that_test(ast.parse((ROOT / module).read_text()))
     }
     assert {} == {name: text for name, text in paragraphs.items() if not is_sentence(text)}
+
+
+def requirements(text: str) -> dict[str, str]:
+    """Give the version of each requirement in a list: the lowest, or the only one."""
+    return dict(re.findall(r"^(?:\w+: )?(\w+)[>=]=([\d.]+)", text, re.MULTILINE))
+
+
+def padded(version: str) -> tuple[int, ...]:
+    """Give the numbers of a version, three of them."""
+    return tuple([*map(int, version.split(".")), 0, 0][:3])
+
+
+def test_lowest_versions_are_tested() -> None:
+    """What setup.cfg allows at least is what tox installs in ``lowest``."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([ROOT / "setup.cfg", ROOT / "tox.ini"])
+    allowed = requirements(config["options"]["install_requires"].strip())
+    pinned = [
+        line for line in config["testenv"]["deps"].splitlines() if line.startswith("lowest: ")
+    ]
+    tested = requirements("\n".join(pinned))
+    assert {name: padded(version) for name, version in allowed.items()} == {
+        name: padded(version) for name, version in tested.items()
+    }
+
+
+LOG = """
+k8s36: commands[0]> pytest
+======================== 20 passed, 1 skipped in 3.50s =========================
+================== 100 passed, 2 rerun in 61.25s (0:01:01) ===================
+  lowest: OK (123.45=setup[1.0]+cmd[2.0] seconds)
+"""
+
+
+@pytest.mark.parametrize(("more", "is_failure"), [(0, 0), (1, 0), (2, 1)])
+def test_ci_sums_up_and_fails_after_too_many_reruns(
+    tmp_path: Path, more: int, is_failure: int
+) -> None:
+    """Three tests may be run again in all of CI, and not a fourth."""
+    log = tmp_path / "log"
+    log.write_text(LOG + (f"==== 1 passed, {more} rerun in 1.00s ====\n" if more else ""))
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "summary.py", log], stdout=subprocess.PIPE, text=True
+    )
+    assert is_failure == done.returncode
+    expected = (
+        f"{120 + bool(more)} passed, 1 skipped, {2 + more} rerun in {64.75 + bool(more):.2f}s"
+    )
+    assert expected == done.stdout.splitlines()[-1].strip("= ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import pickle
@@ -25,6 +24,14 @@ from lab_storage import (
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.pauses import SetPauses
+from tests.support.secret import (
+    ENCODED,
+    PLAIN,
+    SECRET,
+    SECRET_PATH,
+    VALUE,
+    assert_nothing_shows,
+)
 from tests.support.states import LAB, NAMES
 from tests.support.villain import (
     Act,
@@ -41,19 +48,6 @@ from tests.support.villain import (
     truncate,
 )
 
-# With what is escaped in JSON, in HTML and by Python: whole and in parts it must not show.
-VALUE = 'hunter2-"quoted"\\slash\nline-\u00fcmlaut-hunter3'
-PLAIN = "correcthorsebatterystaple"
-ENCODED = [base64.b64encode(value.encode()).decode() for value in (VALUE, PLAIN)]
-NEEDLES = ["hunter2", "hunter3", PLAIN, *ENCODED, *[text[:16] for text in ENCODED]]
-SECRET: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "Secret",
-    "metadata": {"name": "lab-secrets", "namespace": NAMES.namespace},
-    "data": {"token": ENCODED[0], "password": ENCODED[1]},
-    "stringData": {"token": VALUE, "password": PLAIN},
-}
-SECRET_PATH = f"/api/v1/namespaces/{NAMES.namespace}/secrets"
 ECHO = json.dumps(SECRET)
 TEXTS = [
     ECHO,
@@ -149,11 +143,6 @@ def shown(error: BaseException | None, log: LogCapture, caplog: Any) -> str:
             texts += [str(found), repr(found), repr(vars(found))]
             found = found.__cause__
     return "\n".join(texts)
-
-
-def assert_nothing_shows(text: str) -> None:
-    """Fail if a value, or a part of one, is in a text."""
-    assert [] == [needle for needle in NEEDLES if needle in text]
 
 
 @pytest.mark.parametrize("act", ANSWERS)

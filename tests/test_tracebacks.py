@@ -18,9 +18,9 @@ from lab_storage import LabObjectNames, LabObjects, LabStorage, LabStorageError,
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.pauses import SetPauses
+from tests.support.secret import NEEDLES, SECRET, SECRET_PATH, assert_nothing_shows
 from tests.support.states import LAB, NAMES
 from tests.support.villain import Act, Cluster, Seen, Villain, json_answer, silence, stall, status
-from tests.test_secrets import NEEDLES, SECRET, SECRET_PATH, assert_nothing_shows
 
 NAMESPACE_PATH = f"/api/v1/namespaces/{NAMES.namespace}"
 ECHO = str(SECRET)
