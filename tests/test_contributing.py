@@ -104,3 +104,36 @@ def test_ci_sums_up_and_fails_after_too_many_reruns(
         f"{120 + bool(more)} passed, 1 skipped, {2 + more} rerun in {64.75 + bool(more):.2f}s"
     )
     assert expected == done.stdout.splitlines()[-1].strip("= ")
+
+
+def layers() -> list[set[str]]:
+    """Give the layers that ``lint-imports`` checks, from above."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg")
+    lines = config["importlinter:contract:layers"]["layers"].split("\n")
+    return [set(re.findall(r"lab_storage\.(\w+)", line)) for line in lines if line]
+
+
+def test_page_about_layers_names_those_that_are_checked() -> None:
+    """The table in the documentation is that of setup.cfg, and CONTRIBUTING.md has none."""
+    page = (ROOT / "docs" / "explanation" / "house.md").read_text()
+    rows = page.partition("| layer |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert layers() == [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in rows]
+
+
+def test_files_to_open_exist() -> None:
+    """Each answer of CONTRIBUTING.md's table "To change this, open that" is one file."""
+    section = (
+        (ROOT / "CONTRIBUTING.md").read_text().partition("open that\n")[2].partition("\n## ")[0]
+    )
+    answers = [row.split("|")[2].strip() for row in re.findall(r"^\|.*`.*", section, re.MULTILINE)]
+    assert 9 <= len(answers)
+    assert [] == [each for each in answers if not (ROOT / each.strip("`")).is_file()]
+
+
+def test_files_that_documents_name_exist() -> None:
+    """What a page says of a module of the library, it says of one that is there."""
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "explanation" / "house.md"):
+        named = re.findall(r"`((?:lab_storage/)?_\w+/[\w/]+\.py)`", page.read_text())
+        paths = [ROOT / "lab_storage" / name.removeprefix("lab_storage/") for name in named]
+        assert [] == [path for path in paths if not path.is_file()]
