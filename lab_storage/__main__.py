@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 # What the extra "cli" brings, by the names they are imported by.
@@ -14,6 +16,7 @@ _INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Run the program with the arguments of the process, and end the process."""
+    _open_closed_streams()
     try:
         from lab_storage._cli.program import run
     except ModuleNotFoundError as error:
@@ -24,6 +27,17 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each stream that was closed, as by ``>&-``.
+
+    Python has `None` for those then, and a socket that is opened next gets the descriptor.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Never closed: it is a standard stream, and its descriptor is the lowest one free.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
 
 
 if __name__ == "__main__":

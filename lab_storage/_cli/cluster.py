@@ -1,4 +1,4 @@
-"""Which API server: a kubeconfig and a context, or the pod that this runs in."""
+"""The API server: by a kubeconfig and a context, or by the pod that this runs in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes import config
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
 from lab_storage._cli.failures import Exit, FailedError
 
-__all__ = ["connect"]
+__all__ = ["connect", "context_names"]
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Any:
@@ -24,7 +25,7 @@ def connect(kubeconfig: str | None, context: str | None) -> Any:
     Parameters
     ----------
     kubeconfig
-        The file; by default what ``KUBECONFIG`` names, ``~/.kube/config``, or in a pod its
+        The file; by default that of ``KUBECONFIG``, ``~/.kube/config``, or in a pod its
         ServiceAccount
         (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
     context
@@ -41,16 +42,16 @@ def connect(kubeconfig: str | None, context: str | None) -> Any:
         If there is no such file or context, or it cannot be used.
     """
     files = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
-    # `KUBECONFIG` may name several; those that are not there are passed over.
+    # `KUBECONFIG` may name several; those that do not exist are ignored.
     there = any(Path(name).expanduser().exists() for name in files.split(os.pathsep) if name)
     if not there and kubeconfig is None and context is None and _is_in_pod():
         return _load("ServiceAccount of this pod", _from_pod)
     where = f"kubeconfig {files}"
     if not there:
-        raise FailedError(Exit.USAGE, f"{where}: no such file; name one by --kubeconfig")
+        raise FailedError(Exit.USAGE, f"{where}: no such file; select one with --kubeconfig")
     if context is not None:
         _check_context(files, context)
-    # Not persistent: what is the user's file is not for this program to write.
+    # Not persistent: the file is the user's, and not for this program to write.
     return _load(
         where,
         lambda: config.new_client_from_config(files, context=context, persist_config=False),
@@ -69,19 +70,40 @@ def _from_pod() -> Any:
     return ApiClient(settings)
 
 
-def _check_context(files: str, context: str) -> None:
-    """Say which contexts there are, instead of where the client library looked in vain."""
+def context_names(kubeconfig: str | None) -> list[str]:
+    """List the contexts of a kubeconfig.
+
+    Parameters
+    ----------
+    kubeconfig
+        The file, as in `connect`.
+
+    Returns
+    -------
+    list of str
+        Their names.
+
+    Raises
+    ------
+    FailedError
+        If the file does not exist or is not a kubeconfig.
+    """
+    files = kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
 
     def names() -> list[str]:
         merged = config.kube_config.KubeConfigMerger(files).config
         return [str(each["name"]) for each in merged["contexts"].value]
 
-    known = _load(f"kubeconfig {files}", names)
+    found: list[str] = _load(f"kubeconfig {files}", names)
+    return found
+
+
+def _check_context(files: str, context: str) -> None:
+    """Fail with the contexts that exist: the client library says only what it looked for."""
+    known = context_names(files)
     if context not in known:
-        there = ", ".join(known) or "none"
-        raise FailedError(
-            Exit.USAGE, f'kubeconfig {files}: no context "{context}" in it (there is {there})'
-        )
+        text = f'kubeconfig {files}: no context "{context}" in it'
+        raise FailedError(Exit.USAGE, f"{text} (it has: {', '.join(known) or 'none'})")
 
 
 def _load(where: str, load: Any) -> Any:
@@ -89,17 +111,20 @@ def _load(where: str, load: Any) -> Any:
         try:
             loaded = load()
         except config.ConfigException as error:
-            # It names a part of the file by all that is in it, tokens too.
+            # It shows a part of the file with everything in it, tokens too.
             text = re.sub(r"\{.*\}", "{…}", str(error), flags=re.DOTALL)
             raise FailedError(Exit.USAGE, f"{where}: {text}") from None
-        # A file that is no kubeconfig gets TypeError, KeyError, AttributeError and others
-        # of the loader, and those of YAML; a certificate that is none those of base64.
+        except yaml.YAMLError as error:
+            raise FailedError(Exit.USAGE, f"{where}: invalid YAML: {error}") from error
+        except OSError as error:
+            raise FailedError(Exit.USAGE, f"{where}: {error}") from error
+        # For a file that is not a kubeconfig the loader raises TypeError, KeyError,
+        # AttributeError and others; for a certificate that is not base64 those of binascii.
         except Exception as error:
-            text = f"cannot be used: {type(error).__name__}: {error}"
-            raise FailedError(Exit.USAGE, f"{where}: {text}") from error
+            raise FailedError(Exit.USAGE, f"{where}: not a valid kubeconfig: {error}") from error
     if said:
-        # Of a credentials program that failed the loader tells the log alone, and goes on
-        # without credentials.
+        # If a program for credentials fails, the loader writes that to the log only, and goes
+        # on without credentials.
         raise FailedError(Exit.USAGE, f"{where}: {said[0]}")
     return loaded
 

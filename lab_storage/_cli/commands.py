@@ -1,4 +1,4 @@
-"""The commands: each is a call of one method of `LabStorage`, and says what it gave."""
+"""The commands: each calls one method of `LabStorage`, and shows what it returns."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import click
 from kubernetes.client import ApiClient
 
-from lab_storage._cli.failures import Exit, FailedError
+from lab_storage._cli.completion import complete_reasons
+from lab_storage._cli.failures import Exit, FailedError, OutputLostError
 from lab_storage._cli.lab_file import Named
 from lab_storage._cli.log import Entry, object_of
-from lab_storage._cli.options import with_session
+from lab_storage._cli.options import examples, with_session
 from lab_storage._cli.screen import Activity
 from lab_storage._cli.session import Session
 from lab_storage._cli.state import describe_state
@@ -21,29 +22,37 @@ from lab_storage.models import FAIL_FAST, LabObjectNames, PodPhase
 
 __all__ = ["COMMANDS"]
 
-# What the library logs of each object that it makes, or finds made.
-_MADE = {"Created object": "created", "Object was created before": "was there already"}
-# A word for `lab_storage.FAIL_FAST` on the command line.
+# What the library logs about each object that it makes, or finds made.
+_MADE = {"Created object": "created", "Object was created before": "existed already"}
+# The word for `lab_storage.FAIL_FAST` on the command line.
 _USUAL = "usual"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "create -f lab.yaml",
+        "create -f lab.yaml --timeout 90 --json",
+        "create -f lab.yaml --operation-id start-1",
+    )
+)
 @with_session("5m", lab=("namespace", "pod", "env_config_map", "quota"))
 @click.option(
     "--operation-id",
     metavar="ID",
-    help="Objects that an earlier attempt with this ID has made count as made.",
+    help="Objects that an earlier attempt with this ID made count as made.",
 )
 def create(session: Session, named: Named, operation_id: str | None) -> None:
-    """Create the lab of a file.
+    """Create a lab from a file.
 
-    It is done once every object of it exists. An object that was there before is left as it
-    is, and the exit code is 1. What was made stays when it fails.
+    It is done once every object of the lab exists. An object that existed before is left as
+    it is, and the exit code is 1. If it fails, what it made stays; repeat it with the
+    --operation-id that it shows to go on from there.
     """
     if named.file is None:
-        raise FailedError(Exit.USAGE, "which lab? Give its file by -f")
+        raise FailedError(Exit.USAGE, "which lab? Select its file with -f")
     if operation_id == "":
         raise FailedError(Exit.USAGE, "--operation-id must not be empty")
+    named.file.check()
     names = named.resolve()
     lab = named.file.lab(names)
     made: list[dict[str, str]] = []
@@ -55,73 +64,88 @@ def create(session: Session, named: Named, operation_id: str | None) -> None:
             session.screen.line(f"{object_of(entry)} {done}")
             activity.advance()
 
-    # One of its own too, so that an attempt that is cut short can be gone on with.
+    # Always with an ID, so that an attempt that fails can be continued.
     operation_id = operation_id or uuid.uuid4().hex
-    with session.call(
-        "Creating the lab",
-        names.username,
-        total=len(lab.to_manifests()),
-        listener=listen,
-        hint=f"; to go on, repeat it with --operation-id {operation_id}",
-    ) as call:
-        call.storage.create(lab, call.timeout, operation_id=operation_id)
+    result = {"namespace": names.namespace, "operation_id": operation_id, "objects": made}
+    try:
+        with session.call(
+            "Creating the lab",
+            names.username,
+            total=len(lab.to_manifests()),
+            listener=listen,
+            hint=f"; to go on, repeat it with --operation-id {operation_id}",
+        ) as call:
+            call.storage.create(lab, call.timeout, operation_id=operation_id)
+    except FailedError:
+        session.screen.result({**result, "complete": False})
+        raise
     session.screen.line(f"Lab {names.namespace}/{names.pod} is created: {len(made)} objects")
-    session.screen.result(
-        {"namespace": names.namespace, "operation_id": operation_id, "objects": made}
-    )
+    session.screen.result({**result, "complete": True})
 
 
-@click.command()
+@click.command(
+    short_help="Show a pod's events as they happen.",
+    epilog=examples("events -f lab.yaml", "events -n lab-jovyan --pod lab --json"),
+)
 @with_session("1h", lab=("namespace", "pod"))
 def events(session: Session, named: Named) -> None:
-    """Tell the events of a lab's pod.
+    """Show the events of a lab's pod as they happen.
 
-    As they happen, until the timeout or Ctrl-C. Those that exist already come first. It may be
-    started before the pod exists.
+    Until the timeout or Ctrl-C. Those that exist already come first. It may be started
+    before the pod exists.
     """
     names = named.resolve(("namespace", "pod"))
     with session.call("Watching the events", names.username) as call:
         for message in call.storage.watch_pod_events(names.pod, names.namespace, call.timeout):
             session.screen.line(one_line(message))
             session.screen.result({"message": message}, compact=True)
+            if session.screen.is_lost:
+                raise OutputLostError
     # Nothing else ends the loop without an error.
     raise FailedError(session.interrupts.exit_code, "Watching the events was interrupted")
 
 
-@click.command()
+@click.command(epilog=examples("phase -f lab.yaml", "phase -n lab-jovyan --pod lab"))
 @with_session("30s", lab=("namespace", "pod"))
 def phase(session: Session, named: Named) -> None:
-    """Read the phase of a lab's pod.
+    """Show the phase of a lab's pod.
 
-    Without a pod, the exit code is 1.
+    If there is no pod, the exit code is 1.
     """
     names = named.resolve(("namespace", "pod"))
     with session.call("Reading the phase", names.username) as call:
         found = call.storage.read_pod_phase(names, call.timeout)
-    _say_phase(session, names, found)
+    _show_phase(session, names, found)
 
 
-@click.command()
+@click.command(
+    short_help="Wait until a lab's pod has started.",
+    epilog=examples(
+        "wait -f lab.yaml --fail-fast usual",
+        "wait -f lab.yaml --fail-fast ErrImagePull",
+    ),
+)
 @with_session("5m", lab=("namespace", "pod"))
 @click.option(
     "--fail-fast",
     metavar="REASONS",
     multiple=True,
-    help="Do not wait while the pod waits for one of these, as ErrImagePull or Unschedulable; "
-    f'"{_USUAL}" is those that seldom pass by themselves.',
+    shell_complete=complete_reasons,
+    help="Fail at once if the pod waits for one of these, such as ErrImagePull or "
+    f'Unschedulable; "{_USUAL}" stands for those that rarely resolve on their own.',
 )
 def wait(session: Session, named: Named, fail_fast: Sequence[str]) -> None:
-    """Wait until a lab's pod has started.
+    """Wait until a lab's pod has started, and show its phase.
 
-    It says the phase. The exit code is 1 if it has failed, cannot start (see --fail-fast),
-    disappears or never was.
+    On a terminal it shows what it waits for. The exit code is 1 if the pod fails, cannot
+    start (see --fail-fast), disappears or does not exist.
     """
     names = named.resolve(("namespace", "pod"))
     with session.call("Waiting for the pod", names.username) as call:
         found = call.storage.wait_for_pod_start(
             names.pod, names.namespace, call.timeout, fail_fast=_reasons(fail_fast)
         )
-    _say_phase(session, names, found)
+    _show_phase(session, names, found)
     if found is PodPhase.FAILED:
         raise FailedError(Exit.REFUSED, f"Pod {names.namespace}/{names.pod} has failed")
 
@@ -131,20 +155,20 @@ def _reasons(given: Sequence[str]) -> frozenset[str]:
     return frozenset(words - {_USUAL}) | (FAIL_FAST if _USUAL in words else frozenset())
 
 
-def _say_phase(session: Session, names: LabObjectNames, found: PodPhase | None) -> None:
+def _show_phase(session: Session, names: LabObjectNames, found: PodPhase | None) -> None:
     session.screen.result({"phase": None if found is None else found.value})
     if found is None:
         raise FailedError(Exit.REFUSED, f"Pod {names.namespace}/{names.pod} does not exist")
     session.screen.line(found.value)
 
 
-@click.command()
+@click.command(epilog=examples("show -f lab.yaml", "show -f lab.yaml --json"))
 @with_session("30s", lab=("namespace", "pod", "env_config_map", "quota"))
 def show(session: Session, named: Named) -> None:
     """Show the state of a lab.
 
-    That is its pod, its quota and its environment. Without the pod or the environment's
-    config map, the exit code is 1.
+    That is its pod, its quota and its environment. If the pod or the config map of the
+    environment is missing, the exit code is 1.
     """
     names = named.resolve()
     with session.call("Reading the lab", names.username) as call:
@@ -166,9 +190,9 @@ def show(session: Session, named: Named) -> None:
     session.screen.result(found)
 
 
-@click.command("list")
+@click.command("list", epilog=examples("list --prefix lab-"))
 @with_session("30s")
-@click.option("--prefix", default="", metavar="TEXT", help="What the names begin with.")
+@click.option("--prefix", default="", metavar="TEXT", help="Only names with this prefix.")
 def list_namespaces(session: Session, prefix: str) -> None:
     """List the names of namespaces."""
     with session.call("Listing the namespaces") as call:
@@ -178,12 +202,12 @@ def list_namespaces(session: Session, prefix: str) -> None:
     session.screen.result(found)
 
 
-@click.command()
+@click.command(epilog=examples("delete-pod -f lab.yaml", "delete-pod -n lab-jovyan --pod lab"))
 @with_session("2m", lab=("namespace", "pod"))
 def delete_pod(session: Session, named: Named) -> None:
     """Delete the pod of a lab.
 
-    It is done once the pod is gone. One that does not exist is a success.
+    It is done once the pod is gone. If there is no pod, that is success.
     """
     names = named.resolve(("namespace", "pod"))
     with session.call("Deleting the pod", names.username) as call:
@@ -192,13 +216,15 @@ def delete_pod(session: Session, named: Named) -> None:
     session.screen.result({"namespace": names.namespace, "pod": names.pod})
 
 
-@click.command()
+@click.command(
+    short_help="Delete a lab's namespace.",
+    epilog=examples("delete-namespace -f lab.yaml", "delete-namespace -n lab-jovyan"),
+)
 @with_session("5m", lab=("namespace",))
 def delete_namespace(session: Session, named: Named) -> None:
-    """Delete the namespace of a lab.
+    """Delete the namespace of a lab, with everything in it.
 
-    All that is in it goes with it. It is done once the namespace is gone. One that does not
-    exist is a success.
+    It is done once the namespace is gone. If there is no namespace, that is success.
     """
     names = named.resolve(("namespace",))
     with session.call("Deleting the namespace", names.username) as call:

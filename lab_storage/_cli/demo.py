@@ -1,4 +1,4 @@
-"""``lab-storage demo``: the life of the example lab, and what took how long in it."""
+"""``lab-storage demo``: the life of the example lab, and how long each step took."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.text import Text
 from lab_storage._cli.failures import Exit, FailedError
 from lab_storage._cli.lab_file import LabFile, Named
 from lab_storage._cli.log import Entry, object_of
-from lab_storage._cli.options import with_session
+from lab_storage._cli.options import examples, with_session
 from lab_storage._cli.screen import Activity
 from lab_storage._cli.session import Call, Session
 from lab_storage._cli.timeline import Timeline
@@ -33,29 +33,32 @@ Manifest = dict[str, Any]
 LAB_FILE = Path(__file__).with_name("lab.yaml")
 NAMESPACE_PREFIX = "lab-demo-"
 _STEPS = 5
-# Of what a pod waits for: a claim or a node may still come to be.
+# A claim or a node may still appear.
 _FAIL_FAST = FAIL_FAST - {"Unschedulable"}
-# For the way back on a cluster, where a namespace goes in some 5 to 16 s.
+# To clean up on a cluster, where a namespace is gone in some 5 to 16 s.
 _CLEANUP = timedelta(minutes=2)
-# A watch that is cancelled ends in 0.25 s.
+# A watch ends within 0.25 s of its cancel.
 _JOIN_SECONDS = 2.0
 
 
-@click.command()
+@click.command(
+    short_help="Show the life of a lab.",
+    epilog=examples("demo", "demo --context my-cluster"),
+)
 @with_session("2m")
 @click.option(
     "--image",
     metavar="IMAGE",
     default="busybox:stable",
     show_default=True,
-    help="What the pod runs on a cluster: an image that has mkdir and sleep.",
+    help="The image of the pod on a cluster; it needs mkdir and sleep.",
 )
 def demo(session: Session, image: str) -> None:
-    """Show a lab's life, here or on a cluster.
+    """Show the life of a lab, here or on a cluster.
 
-    Create, events, start, read back, delete, and what took how long. By default on an API
-    server inside of this program. With --context or --kubeconfig on a cluster: there in a new
-    namespace, with an image that exists. It leaves nothing behind.
+    Create, events, start, read back, delete, and how long each step took. By default on an
+    API server inside this program; with --context or --kubeconfig on a cluster, in a new
+    namespace. It leaves nothing behind.
     """
     file = LabFile.read(str(LAB_FILE))
     on_cluster = session.context is not None or session.kubeconfig is not None
@@ -82,7 +85,7 @@ def demo(session: Session, image: str) -> None:
         phase = _Demo(session, call, names, lab, cleans_up=on_cluster).run()
     if phase is not PodPhase.RUNNING:
         said = phase.value if phase else "gone"
-        raise FailedError(Exit.REFUSED, f"the pod of the demo is {said}, and not Running")
+        raise FailedError(Exit.REFUSED, f"the pod of the demo is {said}, not Running")
 
 
 def _note_object(activity: Activity, entry: Entry) -> None:
@@ -93,7 +96,7 @@ def _note_object(activity: Activity, entry: Entry) -> None:
 def _embedded_server() -> Iterator[Any]:
     from lab_storage.testing import Delays, EmbeddedServer
 
-    # As late as an idle cluster is, so that there is something to see.
+    # As late as on an idle cluster, so that there is something to see.
     delays = Delays(
         service_account=timedelta(seconds=0.5),
         quota=timedelta(seconds=0.3),
@@ -105,7 +108,7 @@ def _embedded_server() -> Iterator[Any]:
 
 
 def _for_cluster(manifest: Manifest, namespace: str, image: str) -> Manifest:
-    """Put a manifest of the example into another namespace, with an image that exists."""
+    """Move a manifest of the example to another namespace, with an image that exists."""
     manifest = copy.deepcopy(manifest)
     metadata = manifest["metadata"]
     if manifest["kind"] == "Namespace":
@@ -141,15 +144,15 @@ class _Demo:
         self._lab = lab
         self._cleans_up = cleans_up
         self._timeline = Timeline()
-        # Two threads tell what happens, in the order in which they look at the clock.
+        # Two threads show what happens, in the order in which they read the clock.
         self._lock = threading.Lock()
         self._failure: LabStorageError | None = None
 
     def run(self) -> PodPhase | None:
-        """Show it, and say what took how long; gives the phase that the pod came to."""
+        """Show it, and how long each step took; gives the phase that the pod reached."""
         screen = self._session.screen
         events = self._call.timeout.partial(timedelta.max)
-        watcher = threading.Thread(target=self._tell_events, args=(events,), daemon=True)
+        watcher = threading.Thread(target=self._show_events, args=(events,), daemon=True)
         watcher.start()
         try:
             phase = self._live()
@@ -163,7 +166,9 @@ class _Demo:
         if self._failure is not None:
             raise self._failure
         screen.draw(Text())
-        screen.draw(self._timeline.render(ascii_only=screen.ascii_only))
+        screen.draw(
+            self._timeline.render(columns=screen.console.width, ascii_only=screen.ascii_only)
+        )
         screen.result({"phase": phase.value if phase else None, **self._timeline.to_json()})
         return phase
 
@@ -204,7 +209,7 @@ class _Demo:
         line = (f"{at:6.2f} s  ", "cyan"), (one_line(text), style)
         self._session.screen.draw(Text.assemble(*line))
 
-    def _tell_events(self, timeout: Timeout) -> None:
+    def _show_events(self, timeout: Timeout) -> None:
         names = self._names
         try:
             for message in self._call.storage.watch_pod_events(
@@ -213,7 +218,7 @@ class _Demo:
                 with self._lock:
                     self._show(self._timeline.mark(message), message, "")
         except LabStorageError as error:
-            # The deadline of the whole is told by what else it ends.
+            # The deadline of the whole is reported by the call that it ends.
             if not timeout.expired:
                 self._failure = error
 
@@ -231,5 +236,5 @@ class _Demo:
 
 
 def _is_anothers(error: BaseException) -> bool:
-    """Whether the namespace was there before: then it is not the demo's to delete."""
+    """Whether the namespace existed before: then it is not the demo's to delete."""
     return isinstance(error, KubernetesError) and error.status == 409 and error.kind == "Namespace"

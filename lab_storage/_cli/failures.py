@@ -10,30 +10,31 @@ __all__ = [
     "Exit",
     "FailedError",
     "InterruptedBySignal",
-    "OutputClosedError",
+    "OutputLostError",
 ]
 
 
 class Exit(IntEnum):
-    """Exit codes; of what a signal ends it is 128 and its number, as shells have it."""
+    """Exit codes; a program that a signal ended has 128 plus its number, as in a shell."""
 
     DONE = 0
     REFUSED = 1
     USAGE = 2
     TIMEOUT = 3
+    OUTPUT_LOST = 4
     SIGNAL = 128
 
 
 class FailedError(Exception):
-    """What ends the program with an exit code and one line on the standard error."""
+    """Ends the program with an exit code and one line on the standard error."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(one_line(text))
         self.code = code
 
 
-class OutputClosedError(Exception):
-    """Nobody reads the standard output any more, as behind ``head``."""
+class OutputLostError(Exception):
+    """The standard output has failed, and there is nothing to do but to write to it."""
 
 
 class InterruptedBySignal(BaseException):

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signals that ask a program to end: they cancel what is running."""
+"""Ctrl-C, and the signals that ask a program to end: they cancel the running call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab_storage.timeout import Timeout
 
 __all__ = ["Interrupts"]
 
-# Of the terminal's Ctrl-C, of `kill` and of service managers, of a terminal that closes.
+# From Ctrl-C in a terminal, from `kill` and service managers, from a terminal that closes.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -20,7 +20,7 @@ class Interrupts:
     """Turns signals into `Timeout.cancel`, as long as it is entered.
 
     A signal that comes while nothing can be cancelled raises `InterruptedBySignal`. One
-    that was ignored when the program started, as `nohup` has it, is ignored still.
+    that was ignored when the program started, such as under `nohup`, stays ignored.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Interrupts:
 
     @contextmanager
     def cancelling(self, timeout: Timeout) -> Iterator[None]:
-        """Have a signal that comes in the meantime cancel ``timeout`` and nothing else."""
+        """Have a signal cancel ``timeout``, and do nothing else, during the body."""
         before, self._timeout = self._timeout, timeout
         try:
             yield

@@ -12,14 +12,18 @@ import attrs
 import yaml
 
 from lab_storage._cli.failures import Exit, FailedError
+from lab_storage._manifests.fields import fields_of
+from lab_storage._manifests.lab import check_fields
+from lab_storage.exceptions import ManifestError
 from lab_storage.models import LabObjectNames, LabObjects
 
 __all__ = ["ALL", "LabFile", "Named"]
 
 Manifest = dict[str, Any]
-# What of a lab a command has to know.
+# The names that a command may need.
 ALL = frozenset({"namespace", "env_config_map", "quota", "pod"})
-# Labels and annotations by which spawners say whose a lab is, as hub.jupyter.org/username.
+# Labels and annotations by which spawners say whose lab it is, such as
+# hub.jupyter.org/username.
 _USER = re.compile(r"(?:.*/)?user(?:name)?")
 
 
@@ -32,7 +36,7 @@ class LabFile:
     path
         The file, for messages.
     manifests
-        What is in it.
+        Its content.
     """
 
     path: str
@@ -58,32 +62,45 @@ class LabFile:
             place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
             text = error.problem or error.context
             raise FailedError(Exit.USAGE, f"{title}{place}: invalid YAML: {text}") from error
-        # A date that is none is a ValueError of PyYAML, brackets without end a RecursionError.
+        # An impossible date is a ValueError of PyYAML, endless brackets are a RecursionError.
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise FailedError(Exit.USAGE, f"{title}: invalid YAML: {error}") from error
         for number, document in enumerate(documents, start=1):
             if not isinstance(document, dict) or "kind" not in document:
-                text = f"document {number} is no Kubernetes manifest: it has no kind"
+                text = f"document {number} is not a Kubernetes manifest: it has no kind"
                 raise FailedError(Exit.USAGE, f"{title}: {text}")
         if not documents:
-            raise FailedError(Exit.USAGE, f"{title}: no Kubernetes manifest is in it")
+            raise FailedError(Exit.USAGE, f"{title}: no Kubernetes manifest in it")
         return cls(title, documents)
 
-    def lab(self, names: LabObjectNames) -> LabObjects:
-        """Make the lab of it.
+    def check(self) -> None:
+        """Check the fields of all manifests, before asking which object is which.
 
         Raises
         ------
         FailedError
-            If it is none; the text has the manifest and the field.
+            If one is not valid; the text names the manifest and the field.
+        """
+        try:
+            check_fields(self.manifests, fields_of(LabObjects))
+        except ManifestError as error:
+            raise FailedError(Exit.USAGE, f"{self.path}: {error}") from error
+
+    def lab(self, names: LabObjectNames) -> LabObjects:
+        """Make the lab.
+
+        Raises
+        ------
+        FailedError
+            If it is not valid; the text names the manifest and the field.
         """
         try:
             return LabObjects.from_manifests(self.manifests, names)
-        except ValueError as error:
+        except ManifestError as error:
             raise FailedError(Exit.USAGE, f"{self.path}: {error}") from error
 
     def names(self, kind: str) -> list[str]:
-        """Give the names of the objects of a kind."""
+        """List the names of the objects of a kind."""
         return [
             name
             for manifest in self.manifests
@@ -93,7 +110,7 @@ class LabFile:
         ]
 
     def namespaces(self) -> list[str]:
-        """Give the namespaces that are in it or, where none is, those that its objects name."""
+        """List its namespaces or, if there are none, those that its objects name."""
         found = self.names("Namespace") or [
             name
             for manifest in self.manifests
@@ -103,9 +120,9 @@ class LabFile:
         return _each_once(found)
 
     def env_config_maps(self) -> list[str]:
-        """Give the config maps that can be the environment's.
+        """List the config maps that may be the environment's.
 
-        That is the only one; of several, those that a container takes its environment from.
+        That is the only one, or those that a container takes its environment from.
         """
         every = self.names("ConfigMap")
         if len(every) == 1:
@@ -120,7 +137,7 @@ class LabFile:
         return [name for name in every if name in taken] or every
 
     def users(self) -> list[str]:
-        """Give whose lab it is, as far as a label or an annotation says it."""
+        """List the users whose lab it may be, according to labels and annotations."""
         found = [
             value
             for kind in ("Namespace", "Pod")
@@ -135,7 +152,7 @@ class LabFile:
 
 @attrs.frozen
 class Named:
-    """What the options say of which lab, and a file that says the rest.
+    """A lab that is selected by options, by its file, or both.
 
     Attributes
     ----------
@@ -158,13 +175,12 @@ class Named:
         Parameters
         ----------
         needed
-            The attributes that have to be true. Others are something that fits, if it
-            cannot be known.
+            The attributes that must be right. Any others that cannot be found are filled in.
 
         Raises
         ------
         FailedError
-            If one of them is in neither, could be several, or is no name.
+            If one of them is in neither, is ambiguous, or is not a valid name.
         """
         namespace = self._find("namespace", "namespace", needed)
         pod = self._find("pod", "pod", needed)
@@ -174,7 +190,7 @@ class Named:
             "quota": self._find("quota", "quota", needed, otherwise=pod),
             "pod": pod,
         }
-        # It is for messages alone.
+        # It is only for messages.
         username = self.user or next(iter(self._candidates("user")), None) or namespace
         try:
             return LabObjectNames(username=username, **names)
@@ -195,14 +211,16 @@ class Named:
             return "any"
         option = "--" + field.replace("_", "-")
         if self.file is None:
-            raise FailedError(Exit.USAGE, f"which {title}? Say {option}, or give its file by -f")
+            raise FailedError(
+                Exit.USAGE, f"which {title}? Select it with {option}, or its file with -f"
+            )
         if found:
-            text = f"which {title}? Say {option}: {', '.join(found)}"
+            text = f"which {title}? Select one with {option}: {', '.join(found)}"
         elif otherwise is not None:
-            # A lab without a quota: none of any name is found, which is true.
+            # A lab without a quota: there is none of any name.
             return otherwise
         else:
-            text = f"no {title} is in it, and none is named by {option}"
+            text = f"no {title} in it, and none selected with {option}"
         raise FailedError(Exit.USAGE, f"{self.file.path}: {text}")
 
     def _candidates(self, field: str) -> list[str]:
@@ -219,7 +237,7 @@ class Named:
 
 
 def _get(value: Any, *keys: str) -> Any:
-    """Go down in a manifest that may be of any shape."""
+    """Go down in a manifest of any shape."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -1,4 +1,4 @@
-"""The logger that the library is given: it drives the bar, and speaks with ``--debug``."""
+"""The logger of the library: it drives the bar, and is shown with ``--debug``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Entry = MutableMapping[str, Any]
 
 
 def make_logger(listener: Callable[[Entry], None], *, debug: bool) -> Any:
-    """Make a logger of its own, whatever structlog is configured to.
+    """Make a logger that does not depend on how structlog is configured.
 
     Parameters
     ----------
     listener
-        Gets each entry, in the thread that makes it.
+        Gets each entry, in the thread that logs it.
     debug
-        Whether to print them too, on the standard error.
+        Whether to print them on the standard error, too.
     """
 
     def listen(_logger: Any, _method: str, entry: Entry) -> Entry:
@@ -48,16 +48,16 @@ def make_logger(listener: Callable[[Entry], None], *, debug: bool) -> Any:
 
 
 def object_of(entry: Entry) -> str:
-    """Which object an entry is about: ``Pod lab-jovyan/lab``."""
+    """The object that an entry concerns: ``Pod lab-jovyan/lab``."""
     return describe_object(entry.get("kind"), entry.get("namespace"), entry.get("name"))
 
 
 @contextmanager
 def logging_of_others(*, debug: bool) -> Iterator[None]:
-    """Have other libraries' log, and Python's warnings, on the standard error or nowhere.
+    """Show other libraries' logs and Python's warnings with ``debug``; hide them otherwise.
 
-    Without a handler, Python prints a log's warnings in the midst of the output. The official
-    client is not set to debug: it would log the bodies of answers, Secrets among them.
+    Without a handler, Python would print warnings amid the output. The official client is
+    not set to debug: it would log the bodies of answers, including Secrets.
     """
     root = logging.getLogger()
     level = root.level

@@ -10,47 +10,62 @@ from typing import Any
 
 import click
 
+from lab_storage._cli.completion import complete_contexts
 from lab_storage._cli.lab_file import LabFile, Named
 from lab_storage._cli.session import Session
 
-__all__ = ["duration", "with_session"]
+__all__ = ["duration", "examples", "with_session"]
 
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
 
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d*)?)s?)?", re.ASCII)
+_DURATION = re.compile(
+    r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d*)?)(?:s|$))?(?:(\d+)ms)?", re.ASCII
+)
 
 
 def duration(text: str) -> timedelta:
-    """Read a duration: ``90``, ``2.5s``, ``5m`` or ``1h30m``.
+    """Read a duration: ``90``, ``2.5s``, ``500ms``, ``5m`` or ``1h30m``.
 
     Raises
     ------
     click.BadParameter
-        If it is none.
+        If it is not a duration.
     """
     match = _DURATION.fullmatch(text)
     if match is None or not any(match.groups()):
-        raise click.BadParameter(f"{text!r} is no duration, such as 90, 2.5s, 5m or 1h30m.")
-    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+        raise click.BadParameter(f"{text!r} is not a duration (try 90, 2.5s or 5m).")
+    hours, minutes, seconds, milliseconds = (float(group or 0) for group in match.groups())
     try:
-        return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
     except OverflowError:
-        raise click.BadParameter(f"{text!r} is longer than can be waited.") from None
+        raise click.BadParameter(f"{text!r} is too long.") from None
+
+
+def examples(*commands: str) -> str:
+    """Write the examples at the end of a command's help, a line each."""
+    title = "Example" if len(commands) == 1 else "Examples"
+    # \b keeps click from joining the lines.
+    lines = "\n".join(f"  lab-storage {command}" for command in commands)
+    return f"\b\n{title}:\n{lines}"
 
 
 _OF_A_LAB: dict[str, Option] = {
     "file": click.option(
-        "-f", "--file", metavar="FILE", help="The lab's manifests in YAML, or - for stdin."
+        "-f",
+        "--file",
+        type=click.Path(allow_dash=True),
+        metavar="FILE",
+        help="The lab's manifests in YAML; - for stdin.",
     ),
     "namespace": click.option("-n", "--namespace", metavar="NAME", help="The lab's namespace."),
-    "pod": click.option("--pod", metavar="NAME", help="Which pod is the lab's."),
+    "pod": click.option("--pod", metavar="NAME", help="The lab's pod."),
     "env_config_map": click.option(
-        "--env-config-map", metavar="NAME", help="Which config map has the environment."
+        "--env-config-map", metavar="NAME", help="The config map with the environment."
     ),
-    "quota": click.option("--quota", metavar="NAME", help="Which quota is the lab's."),
-    "user": click.option("--user", metavar="NAME", help="Whose lab it is, for messages."),
+    "quota": click.option("--quota", metavar="NAME", help="The lab's quota."),
+    "user": click.option("--user", metavar="NAME", help="The user whose lab it is, for messages."),
 }
 
 
@@ -61,30 +76,36 @@ def _of_all(timeout: str) -> list[Option]:
             type=duration,
             default=timeout,
             show_default=True,
-            help="How long it may take: 90, 2.5s, 5m, 1h30m.",
+            help="How long it may take: 90, 2.5s, 500ms, 5m, 1h30m.",
         ),
         click.option(
             "--kubeconfig",
+            type=click.Path(),
             metavar="FILE",
             help="Default: KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.",
         ),
-        click.option("--context", metavar="NAME", help="Default: the file's current one."),
-        click.option("--json", "as_json", is_flag=True, help="Say the result as JSON."),
+        click.option(
+            "--context",
+            metavar="NAME",
+            shell_complete=complete_contexts,
+            help="The context in it. Default: its current one.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Show the result as JSON."),
         click.option("--debug", is_flag=True, help="Show the log, and tracebacks of errors."),
     ]
 
 
 def with_session(timeout: str, *, lab: Sequence[str] = ()) -> Option:
-    """Give a command the options that commands share, and what they mean.
+    """Give a command the options that commands share.
 
-    The command gets a `Session`, and a `Named` if it is about a lab.
+    The command gets a `Session`, and a `Named` if it concerns a lab.
 
     Parameters
     ----------
     timeout
         How long it may take by default.
     lab
-        What of a lab it needs: of the attributes of `Named`.
+        Which attributes of `Named` it has options for.
     """
     fields = (*lab, "user") if lab else ()
     offered = ("file", *fields) if lab else ()

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 import click
 
 from lab_storage._cli.commands import COMMANDS
 from lab_storage._cli.demo import demo
-from lab_storage._cli.failures import Exit, FailedError, OutputClosedError
-from lab_storage._cli.screen import be_lenient_with_encodings
+from lab_storage._cli.failures import Exit, FailedError, OutputLostError
+from lab_storage._cli.streams import complain, lenient_streams
+from lab_storage._cli.verbs import translate
 from lab_storage._version import __version__
 
 __all__ = ["run"]
 
-# As a shell has it of a program that SIGPIPE ended.
+# As in a shell, if SIGPIPE ended the program.
 _PIPE_CLOSED = 141
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 refused or not there, 2 usage or a bad file, 3 timeout, "
-    "130 interrupted by Ctrl-C.",
+    epilog="Exit codes: 0 done, 1 refused or missing, 2 usage or an invalid file, 3 timeout, "
+    "4 done but the output could not be written, 130 interrupted by Ctrl-C.",
     invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="lab-storage")
@@ -31,7 +30,10 @@ _PIPE_CLOSED = 141
 def program(context: click.Context) -> None:
     """Create, watch, read and delete notebook labs in Kubernetes.
 
-    Which lab is said by its file (-f), by its names, or by both. Begin with "demo".
+    Select a lab by its manifest file (-f), by names, or both. Start with "demo".
+
+    The verbs of kubectl work too: "apply", "describe", "get pod", "get namespaces",
+    "delete pod" and "delete namespace".
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
@@ -48,17 +50,27 @@ def run(arguments: Sequence[str]) -> int:
     Parameters
     ----------
     arguments
-        Those of the command line, without the program's name.
+        The command line, without the program's name.
 
     Returns
     -------
     int
-        The exit code. What went wrong stands in one line on the standard error.
+        The exit code. What went wrong is one line on the standard error.
     """
-    be_lenient_with_encodings()
+    with lenient_streams() as output:
+        code = _run(translate(arguments))
+        output.flush()
+        if output.failure is None or code != Exit.DONE:
+            return code
+        if isinstance(output.failure, BrokenPipeError):
+            return _PIPE_CLOSED
+        text = f"standard output: {output.failure.strerror or output.failure}"
+        return _end(Exit.OUTPUT_LOST, text)
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        code = program.main(list(arguments), prog_name="lab-storage", standalone_mode=False)
-        sys.stdout.flush()
+        code = program.main(arguments, prog_name="lab-storage", standalone_mode=False)
     except FailedError as error:
         return _end(error.code, str(error))
     except click.UsageError as error:
@@ -67,13 +79,11 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         # Between the commands and the signal handler of one.
         return _end(Exit.SIGNAL + 2, "interrupted")
-    except (OutputClosedError, BrokenPipeError):
-        # What is left to write would fail once more, with a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
+    except OutputLostError:
+        return Exit.DONE
     return code if isinstance(code, int) else Exit.DONE
 
 
 def _end(code: int, text: str) -> int:
-    click.secho(f"lab-storage: {text}", err=True, fg="red" if sys.stderr.isatty() else None)
+    complain(text)
     return code

@@ -1,4 +1,4 @@
-"""What the program says: results and lines on the standard output, a bar on a terminal."""
+"""What the program shows: lines or JSON on the standard output, a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 from lab_storage.exceptions import printable
 
@@ -26,55 +26,62 @@ __all__ = ["Activity", "Screen"]
 
 
 class Screen:
-    """The terminal of the program, or what is in its place.
+    """The terminal of the program, or whatever takes its place.
 
     Lines and results go to the standard output, each line as soon as it is known. The bar
-    is on the terminal, and goes when its work is done; a pipe sees nothing of it. Safe to
-    use from any thread.
+    is on the terminal, and disappears when its work is done; a pipe gets nothing of it. Safe
+    to use from any thread.
 
     Parameters
     ----------
     as_json
-        Say results as JSON, and no lines.
+        Show results as JSON, and no lines.
     bars
-        Whether to show bars where there is a terminal: not beside a log on it.
+        Whether to show bars if there is a terminal: not beside a log on it.
     """
 
     def __init__(self, *, as_json: bool = False, bars: bool = True) -> None:
         self.as_json = as_json
         self._lock = threading.Lock()
         self._is_live = False
+        # A bar puts something else in its place for a while.
+        self._output = sys.stdout
         self.console = Console(highlight=False, markup=False, emoji=False)
-        # A bar is drawn where the lines go, so that it keeps below them; beside a pipe
+        # A bar is drawn where the lines go, so that it stays below them; if that is a pipe,
         # on the standard error.
         beside = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bar_console = self.console if self.console.is_terminal else beside
         self._has_bars = bars and _can_animate(self._bar_console)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the standard output has failed."""
+        return getattr(self._output, "failure", None) is not None
+
     def line(self, text: str) -> None:
-        """Say one line to people."""
+        """Show one line to people."""
         if not self.as_json:
             self._write(printable(text))
 
     def draw(self, what: RenderableType) -> None:
-        """Say something with colours in it to people; nothing in it may be foreign."""
+        """Show something with colours to people; nothing in it may come from outside."""
         if not self.as_json:
             self._write(what)
 
     @property
     def ascii_only(self) -> bool:
-        """Whether the standard output takes no more than ASCII for sure."""
+        """Whether nothing but ASCII is sure to be shown on the standard output."""
         return not self.console.encoding.startswith("utf")
 
     def result(self, value: Any, *, compact: bool = False) -> None:
-        """Say a result to programs; only if that is what is asked for.
+        """Show a result to programs, with ``--json`` only.
 
         Parameters
         ----------
         value
             Anything of JSON's types.
         compact
-            Say it in one line, as one of many.
+            Show it in one line, as one of many.
         """
         if self.as_json:
             self._write(json.dumps(value, indent=None if compact else 2))
@@ -86,9 +93,9 @@ class Screen:
         Parameters
         ----------
         title
-            What is done.
+            What is being done.
         total
-            Of how many steps, if that is known.
+            How many steps it has, if that is known.
         """
         if not self._has_bars:
             yield Activity()
@@ -96,10 +103,16 @@ class Screen:
         progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=max(4, min(24, self._bar_console.width - 50))),
             TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}", style="dim", markup=False),
+            TextColumn(
+                "{task.fields[detail]}",
+                style="dim",
+                markup=False,
+                # Cut at the end of the line: a second one would jump.
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=self._bar_console,
             transient=True,
         )
@@ -116,7 +129,7 @@ class Screen:
         with self._lock:
             is_above_a_bar = self._is_live and self._bar_console is self.console
             if isinstance(what, str) and not is_above_a_bar:
-                click.echo(what)
+                print(what, file=self._output, flush=True)
             else:
                 self.console.print(what, soft_wrap=True)
 
@@ -136,16 +149,16 @@ class Activity:
         self._done = 0
 
     def advance(self) -> None:
-        """One more step of it is done."""
+        """Count one more step as done."""
         self._done += 1
         self._update(completed=self._done, count=f"{self._done}/{self._total}", detail="")
 
     def title(self, text: str) -> None:
-        """Something else is being done now."""
+        """Change the title: something else is being done now."""
         self._update(description=text, detail="")
 
     def note(self, text: str) -> None:
-        """Say what it waits for."""
+        """Show what it waits for."""
         self._update(detail=printable(text))
 
     def _update(self, **fields: Any) -> None:
@@ -156,11 +169,3 @@ class Activity:
 
 def _can_animate(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
-
-
-def be_lenient_with_encodings() -> None:
-    """Have a stream that cannot encode a character show its code, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")

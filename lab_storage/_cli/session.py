@@ -11,23 +11,21 @@ from types import TracebackType
 from typing import Any
 
 import attrs
-import click
 
 from lab_storage._cli.cluster import connect
 from lab_storage._cli.failures import (
     Exit,
     FailedError,
     InterruptedBySignal,
-    OutputClosedError,
 )
 from lab_storage._cli.interrupts import Interrupts
 from lab_storage._cli.log import Entry, logging_of_others, make_logger, object_of
 from lab_storage._cli.screen import Activity, Screen
+from lab_storage._cli.streams import complain
 from lab_storage.exceptions import (
     LabStorageError,
     OperationCancelledError,
     OperationTimeoutError,
-    one_line,
 )
 from lab_storage.storage import LabStorage
 from lab_storage.timeout import Timeout
@@ -37,14 +35,14 @@ __all__ = ["Call", "Session"]
 
 @attrs.frozen
 class Call:
-    """What a call of the library is made with.
+    """What a call of the library needs.
 
     Attributes
     ----------
     storage
         The library.
     timeout
-        What the call is given; a signal cancels it.
+        The timeout of the call; a signal cancels it.
     activity
         Its bar.
     """
@@ -57,7 +55,8 @@ class Call:
 class Session:
     """One run of a command.
 
-    Entered, it answers signals; left by an error with ``debug``, it prints the traceback.
+    While it is entered, it handles signals. Left by an error with ``debug``, it prints the
+    traceback.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ class Session:
     kubeconfig, context
         Which API server, as in `lab_storage._cli.cluster.connect`.
     as_json, debug
-        How to say it, and how much.
+        How to show results, and whether to show the log.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Session:
         self.debug = debug
         self.screen = Screen(as_json=as_json, bars=not debug)
         self.interrupts = Interrupts()
-        # What is to be said on the standard error in the end, where no bar is any more.
+        # To be written to the standard error in the end, when there is no bar any more.
         self.remarks: list[str] = []
         self._entered = ExitStack()
 
@@ -103,9 +102,7 @@ class Session:
         if self.debug and isinstance(error, FailedError):
             traceback.print_exception(kind, error, trace, file=sys.stderr)
         for text in self.remarks:
-            click.echo(f"lab-storage: {one_line(text)}", err=True)
-        if isinstance(error, BrokenPipeError):
-            raise OutputClosedError from error
+            complain(text)
         if isinstance(error, InterruptedBySignal):
             raise FailedError(self.interrupts.exit_code, "interrupted") from None
 
@@ -120,27 +117,27 @@ class Session:
         hint: str = "",
         api_client: Any = None,
     ) -> Iterator[Call]:
-        """Have a call of the library made in the body: `LabStorageError` is translated.
+        """Make a call of the library in the body; a `LabStorageError` ends the program.
 
         Parameters
         ----------
         operation
-            What is done, for messages.
+            What is being done, for messages.
         user
-            Whose lab it is, for messages.
+            The user whose lab it is, for messages.
         total
-            In how many steps, if that is known.
+            How many steps it has, if that is known.
         listener
-            Gets what the library logs.
+            Gets each entry that the library logs.
         hint
-            What to do if it was not done in time or is interrupted.
+            What to do if it fails.
         api_client
-            A client of another API server than the options say.
+            A client of another API server than the options select.
 
         Raises
         ------
         FailedError
-            If there is no such API server, or what is done fails.
+            If there is no such API server, or the call fails.
         """
         if api_client is None:
             api_client = connect(self.kubeconfig, self.context)
@@ -160,12 +157,12 @@ class Session:
             except OperationTimeoutError as error:
                 raise FailedError(Exit.TIMEOUT, f"{error} [{host}]{hint}") from error
             except LabStorageError as error:
-                raise FailedError(Exit.REFUSED, f"{error} [{host}]") from error
+                raise FailedError(Exit.REFUSED, f"{error} [{host}]{hint}") from error
 
     def logger(
         self, activity: Activity, listener: Callable[[Activity, Entry], None] | None = None
     ) -> Any:
-        """Make a logger for the library: what it waits for is noted beside the bar."""
+        """Make a logger for the library: the bar shows what it is waiting for."""
 
         def listen(entry: Entry) -> None:
             if "wait_seconds" in entry:

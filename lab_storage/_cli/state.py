@@ -11,12 +11,12 @@ Manifest = dict[str, Any]
 
 
 def describe_state(found: dict[str, Manifest | None]) -> Iterator[str]:
-    """Say what the pod does, what of the quota is used, and what the environment is.
+    """Describe the pod, the use of the quota, and the environment.
 
     Parameters
     ----------
     found
-        The manifests that ``env_config_map``, ``quota`` and ``pod`` are.
+        The manifests of ``env_config_map``, ``quota`` and ``pod``.
 
     Yields
     ------

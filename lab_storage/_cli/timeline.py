@@ -1,4 +1,4 @@
-"""What took how long: steps one after another, and events among them."""
+"""How long each step took, and the events among them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.text import Text
 
 __all__ = ["Timeline"]
 
-_WIDTH = 40
+# Of the bars at most, and of everything else in a line.
+_WIDTH, _OTHERS = 40, 34
 
 
 @attrs.define
@@ -24,7 +25,7 @@ class _Step:
 
 
 class Timeline:
-    """The steps of something that begins now, in seconds from then.
+    """The steps of something that starts now, in seconds from then.
 
     Events may be marked from any thread.
     """
@@ -45,7 +46,7 @@ class Timeline:
             step.end = self.elapsed()
 
     def mark(self, text: str) -> float:
-        """Note an event that happens now; gives when that is."""
+        """Note an event that happens now, and give its time."""
         at = self.elapsed()
         self._events.append((at, text))
         return at
@@ -71,14 +72,17 @@ class Timeline:
             "seconds": round(self._total(), 3),
         }
 
-    def render(self, *, ascii_only: bool) -> Table:
+    def render(self, *, columns: int, ascii_only: bool) -> Table:
         """Draw it: a row for each step, and one for the events.
 
         Parameters
         ----------
+        columns
+            How wide the terminal is.
         ascii_only
-            Draw with characters of ASCII, where there are no others.
+            Draw with characters of ASCII only.
         """
+        width = max(8, min(_WIDTH, columns - _OTHERS))
         full, dot, mark = ("=", ".", "^") if ascii_only else ("━", "·", "▲")
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
@@ -86,14 +90,14 @@ class Timeline:
         table.add_column(justify="right", no_wrap=True)
         for step in self._steps:
             end = step.end or self.elapsed()
-            first, last = self._place(step.start), self._place(end)
+            first, last = self._place(step.start, width), self._place(end, width)
             bar = Text(dot * first, style="bright_black")
             bar.append(full * (last - first + 1), style="green")
-            bar.append(dot * (_WIDTH - last - 1), style="bright_black")
+            bar.append(dot * (width - last - 1), style="bright_black")
             table.add_row(step.title, bar, f"{end - step.start:.2f} s")
         events = list(self._events)
-        places = {self._place(at) for at, _ in events}
-        marks = "".join(mark if place in places else " " for place in range(_WIDTH))
+        places = {self._place(at, width) for at, _ in events}
+        marks = "".join(mark if place in places else " " for place in range(width))
         table.add_row(f"{len(events)} events", Text(marks, style="yellow"))
         table.add_row("Altogether", "", f"{self._total():.2f} s")
         return table
@@ -101,6 +105,6 @@ class Timeline:
     def _total(self) -> float:
         return max((step.end or self.elapsed() for step in self._steps), default=0.0)
 
-    def _place(self, at: float) -> int:
+    def _place(self, at: float, width: int) -> int:
         total = self._total()
-        return min(_WIDTH - 1, int(_WIDTH * at / total)) if total > 0 else 0
+        return min(width - 1, int(width * at / total)) if total > 0 else 0

@@ -27,7 +27,7 @@ from lab_storage.exceptions import printable
 if TYPE_CHECKING:
     from lab_storage.models import LabObjectNames, LabObjects
 
-__all__ = ["lab_manifests", "read_lab"]
+__all__ = ["check_fields", "lab_manifests", "read_lab"]
 
 # What the server sets and a manifest may not. Source: the fields marked read-only in
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
@@ -83,17 +83,31 @@ def read_lab(
     TypeError
         Raised if ``manifests`` is not an iterable of mappings.
     """
-    if isinstance(manifests, (Mapping, str, bytes)) or not isinstance(manifests, Iterable):
-        raise TypeError(f"manifests must be an iterable of mappings, not {what_is(manifests)}")
     lab = _Lab(names, fields, shared_namespace)
-    for number, manifest in enumerate(manifests, start=1):
-        if manifest is None:
-            continue
-        if not isinstance(manifest, Mapping):
-            raise TypeError(f"manifest {number} must be a mapping, not {what_is(manifest)}")
-        for where, item in _items(f"manifest {number}", manifest):
-            lab.add(item, Place(_label(where, item)))
+    for manifest, place in _each(manifests):
+        lab.add(manifest, place)
     return lab.attributes()
+
+
+def check_fields(manifests: Iterable[Mapping[str, Any] | None], fields: list[LabField]) -> None:
+    """Check everything about manifests that does not depend on the names of a lab's objects.
+
+    Parameters
+    ----------
+    manifests, fields
+        As in `read_lab`.
+
+    Raises
+    ------
+    ManifestError, TypeError
+        As in `read_lab`.
+    """
+    kinds = {field.kind.name: field.kind for field in fields}
+    for manifest, place in _each(manifests):
+        kind = _kind_of(manifest, kinds, place)
+        content = _without_server_fields(manifest, place)
+        if kind.model:
+            read_model(model_of(kind), content, place)
 
 
 class _Lab:
@@ -111,7 +125,7 @@ class _Lab:
 
     def add(self, manifest: Mapping[str, Any], place: Place) -> None:
         """Read one more manifest."""
-        kind = self._kind_of(manifest, place)
+        kind = _kind_of(manifest, self._kinds, place)
         if kind is NAMESPACE and self._shared_namespace:
             place.fail("must be left out: the lab's namespace is shared, and exists already")
         if kind.name not in self._kinds or self._kinds[kind.name] is not kind:
@@ -180,18 +194,32 @@ class _Lab:
             place.field("metadata").field("name").fail(f"must be {json.dumps(wanted)}")
         return found
 
-    def _kind_of(self, manifest: Mapping[str, Any], place: Place) -> Kind:
-        api_version, name = _type_of(manifest, place)
-        kind = self._kinds.get(name)
-        group = api_version.rpartition("/")[0]
-        if kind is None or _is_others_group(group):
-            for known in self._kinds.values():
-                if name.lower() == known.name.lower() and name != known.name:
-                    place.field("kind").fail(f"is not valid (is it {known.name}?)")
-            return other_kind(api_version, name)
-        if api_version != kind.api_version:
-            place.field("apiVersion").fail(f"must be {kind.api_version} for a {kind.name}")
-        return kind
+
+def _each(manifests: object) -> Iterator[tuple[Mapping[str, Any], Place]]:
+    """Give each manifest, without blank ones and with the items of lists, and its title."""
+    if isinstance(manifests, (Mapping, str, bytes)) or not isinstance(manifests, Iterable):
+        raise TypeError(f"manifests must be an iterable of mappings, not {what_is(manifests)}")
+    for number, manifest in enumerate(manifests, start=1):
+        if manifest is None:
+            continue
+        if not isinstance(manifest, Mapping):
+            raise TypeError(f"manifest {number} must be a mapping, not {what_is(manifest)}")
+        for where, item in _items(f"manifest {number}", manifest):
+            yield item, Place(_label(where, item))
+
+
+def _kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, Kind], place: Place) -> Kind:
+    api_version, name = _type_of(manifest, place)
+    kind = kinds.get(name)
+    group = api_version.rpartition("/")[0]
+    if kind is None or _is_others_group(group):
+        for known in kinds.values():
+            if name.lower() == known.name.lower() and name != known.name:
+                place.field("kind").fail(f"is not valid (is it {known.name}?)")
+        return other_kind(api_version, name)
+    if api_version != kind.api_version:
+        place.field("apiVersion").fail(f"must be {kind.api_version} for a {kind.name}")
+    return kind
 
 
 def _type_of(manifest: Mapping[str, Any], place: Place) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What cannot work: one line that says what and where, no traceback, and an exit code."""
+"""Invalid input: one line that says what and where, no traceback, and an exit code."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def without(kind: str) -> str:
         ("kind: Pod\nday: 2026-13-45\n", ": invalid YAML: month must be in 1..12"),
         ("\x00", ": invalid YAML: unacceptable character #x0000"),
         ("[" * 5000, ": invalid YAML: maximum recursion depth exceeded"),
-        ("", ": no Kubernetes manifest is in it"),
-        ("---\n---\n", ": no Kubernetes manifest is in it"),
-        ("- kind: Pod\n", ": document 1 is no Kubernetes manifest: it has no kind"),
-        (f"{LAB}---\nkindly: Pod\n", ": document 12 is no Kubernetes manifest"),
-        (without("Pod"), ": no pod is in it, and none is named by --pod"),
-        (without("ConfigMap"), ": no env config map is in it"),
+        ("", ": no Kubernetes manifest in it"),
+        ("---\n---\n", ": no Kubernetes manifest in it"),
+        ("- kind: Pod\n", ": document 1 is not a Kubernetes manifest: it has no kind"),
+        (f"{LAB}---\nkindly: Pod\n", ": document 12 is not a Kubernetes manifest"),
+        (without("Pod"), ": no pod in it, and none selected with --pod"),
+        (without("ConfigMap"), ": no env config map in it"),
         (
             LAB.replace("configMapRef", "secretRef"),
-            ": which env config map? Say --env-config-map: lab-env, lab-files, lab-nss",
+            ": which env config map? Select one with --env-config-map: lab-env, lab-files, lab-",
         ),
         (
             LAB.replace("kind: Service", "kind: Deployment"),
@@ -54,6 +54,11 @@ def without(kind: str) -> str:
         (
             LAB.replace("readinessProbe:", "readynessProbe:"),
             ": Pod lab: spec.containers[0].readynessProbe",
+        ),
+        (
+            # The reason why nothing says which config map it is.
+            LAB.replace("configMapRef", "configMapReff"),
+            ": Pod lab: spec.containers[0].envFrom[0].configMapReff is not a field known to",
         ),
         (
             LAB.replace("name: lab-jovyan", "name: Lab_Jovyan", 1),
@@ -130,18 +135,18 @@ def test_no_value_of_a_secret_is_in_the_line(
     [
         (["frobnicate"], "No such command 'frobnicate'"),
         (["phase", "--frobnicate"], "No such option"),
-        (["phase", "--timeout", "soon", *FILE], "'soon' is no duration, such as 90, 2.5s, 5m"),
-        (["phase", "--timeout", "-1", *FILE], "'-1' is no duration"),
-        (["phase", "--timeout", "9" * 20 + "h", *FILE], "is longer than can be waited"),
-        (["create"], "which lab? Give its file by -f"),
+        (["phase", "--timeout", "soon", *FILE], "'soon' is not a duration (try 90, 2.5s or 5m)"),
+        (["phase", "--timeout", "-1", *FILE], "'-1' is not a duration"),
+        (["phase", "--timeout", "9" * 20 + "h", *FILE], "is too long"),
+        (["create"], "which lab? Select its file with -f"),
         (["create", *FILE, "--operation-id", ""], "--operation-id must not be empty"),
-        (["phase"], "which namespace? Say --namespace, or give its file by -f"),
-        (["phase", "-n", "lab-jovyan"], "which pod? Say --pod, or give its file by -f"),
+        (["phase"], "which namespace? Select it with --namespace, or its file with -f"),
+        (["phase", "-n", "lab-jovyan"], "which pod? Select it with --pod, or its file with -f"),
         (["phase", "-n", "lab-jovyan", "--pod", "A"], "pod must be a DNS subdomain name, got 'A'"),
-        (["show", "-n", "lab-jovyan", "--pod", "lab"], "which env config map? Say"),
+        (["show", "-n", "lab-jovyan", "--pod", "lab"], "which env config map? Select it"),
         (["create", *FILE, "--pod", "other"], 'Pod lab: metadata.name must be "other"'),
         (["create", *FILE, "-n", "other"], 'Namespace lab-jovyan: metadata.name must be "other"'),
-        (["delete-namespace"], "which namespace? Say --namespace"),
+        (["delete-namespace"], "which namespace? Select it with --namespace"),
     ],
 )
 def test_a_command_line_that_is_wrong_gets_a_line(
@@ -187,7 +192,7 @@ FAILING = {
     [
         (lambda config: config.pop("current-context"), "Expected key current-context"),
         (lambda config: config.update(contexts=[]), "Expected object with name embedded"),
-        (lambda config: config.update(clusters=7), "cannot be used: "),
+        (lambda config: config.update(clusters=7), "not a valid kubeconfig: "),
         (
             lambda config: cluster_of(config).update(
                 {"server": "https://127.0.0.1:1", "certificate-authority": "/no/such/file"}
@@ -198,7 +203,7 @@ FAILING = {
             lambda config: cluster_of(config).update(
                 {"server": "https://127.0.0.1:1", "certificate-authority-data": "no!"}
             ),
-            "cannot be used: ",
+            "not a valid kubeconfig: ",
         ),
         (
             lambda config: config["users"][0].update(user={"exec": FAILING}),
@@ -265,7 +270,7 @@ def test_an_unknown_context_gets_a_line(
 
     assert 2 == code
     assert (
-        f'lab-storage: kubeconfig {kubeconfig}: no context "other" in it (there is embedded)\n'
+        f'lab-storage: kubeconfig {kubeconfig}: no context "other" in it (it has: embedded)\n'
         == capsys.readouterr().err
     )
 
@@ -276,7 +281,7 @@ def test_without_any_cluster_the_program_says_where_it_looked(homeless: Program)
 
     assert 2 == done.returncode
     assert (
-        "lab-storage: kubeconfig ~/.kube/config: no such file; name one by --kubeconfig\n"
+        "lab-storage: kubeconfig ~/.kube/config: no such file; select one with --kubeconfig\n"
         == done.stderr
     )
 

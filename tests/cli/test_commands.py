@@ -88,7 +88,7 @@ def test_create_goes_on_with_what_an_earlier_attempt_made(
     assert (3, 1) == (first.returncode, len(first.stderr.splitlines()))
     assert "ServiceAccount lab-jovyan/default does not exist yet" in first.stderr
     assert (0, "") == (second.returncode, second.stderr)
-    assert "Namespace lab-jovyan was there already" in second.stdout.splitlines()
+    assert "Namespace lab-jovyan existed already" in second.stdout.splitlines()
     assert "Pod lab-jovyan/lab created" in second.stdout.splitlines()
 
 

@@ -64,11 +64,17 @@ def test_of_several_config_maps_it_is_the_one_the_pod_takes_its_environment_from
     [
         (
             manifest("ConfigMap", "other"),
-            "lab.yaml: which env config map? Say --env-config-map: env, other",
+            "lab.yaml: which env config map? Select one with --env-config-map: env, other",
         ),
-        (manifest("Pod", "other"), "lab.yaml: which pod? Say --pod: pod, other"),
-        (manifest("ResourceQuota", "other"), "lab.yaml: which quota? Say --quota: quota, other"),
-        (manifest("Namespace", "other"), "lab.yaml: which namespace? Say --namespace: lab, other"),
+        (manifest("Pod", "other"), "lab.yaml: which pod? Select one with --pod: pod, other"),
+        (
+            manifest("ResourceQuota", "other"),
+            "lab.yaml: which quota? Select one with --quota: quota, other",
+        ),
+        (
+            manifest("Namespace", "other"),
+            "lab.yaml: which namespace? Select one with --namespace: lab, other",
+        ),
     ],
 )
 def test_what_could_be_several_is_asked_for(more: Manifest, text: str) -> None:

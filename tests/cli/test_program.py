@@ -74,15 +74,27 @@ def test_the_version_is_that_of_the_library(program: Program) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("2.5s", 2.5), ("0", 0), ("5m", 300), ("1h30m", 5400), ("1h1m1s", 3661)],
+    [
+        ("90", 90),
+        ("2.5s", 2.5),
+        ("0", 0),
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1h1m1s", 3661),
+        ("500ms", 0.5),
+        ("1m500ms", 60.5),
+        ("1s50ms", 1.05),
+    ],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     """A number without a unit is seconds."""
     assert timedelta(seconds=seconds) == duration(text)
 
 
-@pytest.mark.parametrize("text", ["", "s", "m5", "-1", "1d", "1.5h", "1 s", "٣", "nan", "1e3"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    """It is shown, with what would be one."""
-    with pytest.raises(click.BadParameter, match="such as 90"):
+@pytest.mark.parametrize(
+    "text", ["", "s", "m5", "-1", "1d", "1.5h", "1 s", "٣", "nan", "1e3", "5ms1s", "50 ms"]
+)
+def test_anything_else_is_refused(text: str) -> None:
+    """The error shows it, and some durations."""
+    with pytest.raises(click.BadParameter, match=r"\(try 90, 2\.5s or 5m\)"):
         duration(text)
