@@ -48,8 +48,8 @@ def without(kind: str) -> str:
             ": which env config map? Select one with --env-config-map: lab-env, lab-files, lab-",
         ),
         (
-            LAB.replace("kind: Service", "kind: Deployment"),
-            ": Deployment lab: kind must be one of: Namespace, ",
+            LAB.replace("kind: Service", "kind: service"),
+            ": service lab: kind is not valid (is it Service?)",
         ),
         (
             LAB.replace("readinessProbe:", "readynessProbe:"),
