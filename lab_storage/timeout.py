@@ -56,6 +56,7 @@ class Timeout:
         # keep alive) the children it once had.
         self._line: tuple[Timeout, ...] = (self,)
         self._cancelled = False
+        self._waiting_for: str | None = None
         # Whom to wake at a cancel. A dict, because its single operations are
         # atomic: a lock here could be held by another thread while this process
         # forks, or by this thread while a signal handler calls cancel().
@@ -133,6 +134,19 @@ class Timeout:
             if timeout._cancelled:
                 return True
         return False
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What a call with this object, or with a part of it, is waiting for just now.
+
+        Such as ``ServiceAccount lab-jovyan/default does not exist yet``, for whoever watches a
+        long call from another thread. `None` if no call waits for something that it can name.
+        """
+        return self._waiting_for
+
+    def _note_wait(self, what: str | None) -> None:
+        for timeout in self._line:
+            timeout._waiting_for = what
 
     @property
     def expired(self) -> bool:

@@ -267,6 +267,7 @@ class Call:
     def wait_for(self, request: Request, what: str) -> None:
         """Note what is being waited for, by watching what ``request`` lists."""
         self._waits[request] = what
+        self.timeout._note_wait(what)
 
     def settle(self, request: Request, *, is_done: bool = False) -> None:
         """Note that a request has worked since it failed; and that its wait is done, if it is."""
@@ -274,6 +275,7 @@ class Call:
         self._renewed.discard(request)
         if is_done:
             self._waits.pop(request, None)
+            self.timeout._note_wait(next(reversed(list(self._waits.values())), None))
 
     def _report(
         self, request: Request, error: TransientError, attempt: int, seconds: float

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,18 +17,15 @@ from celery.worker.request import Request
 from celery.worker.state import revoked
 
 from lab_storage import (
-    KubernetesError,
     LabObjectNames,
     LabStorage,
     LabStorageError,
     OperationCancelledError,
-    OperationTimeoutError,
     Timeout,
 )
+from lab_storage.celery.progress import Progress
 
 HIDDEN_ARGS, HIDDEN_KWARGS = "(…)", "{…}"
-# How often a task looks what its call waits for, and the most of that in its state.
-PROGRESS_SECONDS = 0.5
 
 
 class LabRequest(Request):  # type: ignore[misc]
@@ -102,29 +99,15 @@ class LabTask(Task):  # type: ignore[misc]
     def progress(
         self, storage: LabStorage, names: LabObjectNames, timeout: Timeout
     ) -> Iterator[None]:
-        """Make the pod's events the state of the task, as they happen meanwhile."""
-        task_id = self.request.id  # which other threads do not know
-        watch = timeout.partial(self.longest)
+        """Make the state of the task, meanwhile, what a person wants to know of a start.
 
-        def report() -> None:
-            events: list[str] = []
-            try:
-                for event in storage.watch_pod_events(names.pod, names.namespace, watch):
-                    events.append(event)
-                    self.update_state(task_id, "PROGRESS", {"events": events})
-            except OperationTimeoutError:
-                pass  # the task itself meets it too
-            except KubernetesError as error:
-                logger = get_logger(__name__)
-                logger.warning("No more progress of %s: %s", names.namespace, error)
-
-        reporter = threading.Thread(target=report, daemon=True)
-        reporter.start()
-        try:
+        The state is ``PROGRESS``, and its information
+        ``{"events": […], "waiting_for": "ServiceAccount … does not exist yet"}``: the pod's events
+        as they happen, and what the call waits for, or `None`.
+        """
+        report = functools.partial(self.update_state, self.request.id, "PROGRESS")
+        with Progress(storage, names, timeout, self.longest, report).reported():
             yield
-        finally:
-            watch.cancel()
-            reporter.join()
 
 
 class _WithoutArguments(logging.Filter):

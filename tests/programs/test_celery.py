@@ -269,6 +269,27 @@ class WorkerTests:
         assert "not-a-secret" not in repr(said)
         assert f"{user}-none" not in repr(said)
 
+    def test_state_says_what_is_waited_for(
+        self, app: ModuleType, worker: Worker, server: Server, user: str
+    ) -> None:
+        """Before there is a pod, there are no events that would."""
+        lab = lab_of(user)
+        lab.pod.spec.service_account_name = "late"
+        result = app.labs.create.delay(user, lab.to_manifests(), 10 * SECONDS)
+
+        def waits() -> Any:
+            state = result.backend.get_task_meta(result.id)
+            return state["status"] == "PROGRESS" and state["result"]["waiting_for"]
+
+        eventually(waits, "the task says what it waits for")
+        what = waits()
+        result.revoke(terminate=True)
+        with pytest.raises(TaskRevokedError):
+            result.get(SECONDS)
+        eventually(worker.is_idle, "the task is acknowledged")
+        server.await_no_watches()
+        assert f"ServiceAccount lab-{user}/late does not exist yet" == what
+
     def test_revocation_cancels(
         self, app: ModuleType, worker: Worker, server: Server, user: str
     ) -> None:
