@@ -23,6 +23,7 @@ from lab_storage.models import (
     LabObjects,
     LabStateObjects,
     PodPhase,
+    RequestRecord,
 )
 from lab_storage.storage import LabStorage
 from lab_storage.timeout import Timeout
@@ -44,5 +45,6 @@ __all__ = [
     "PodPhase",
     "PodStartError",
     "PodTrouble",
+    "RequestRecord",
     "Timeout",
 ]

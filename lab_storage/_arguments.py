@@ -21,6 +21,7 @@ __all__ = [
     "check_instance",
     "check_logger",
     "check_name",
+    "check_observer",
     "check_uid",
     "whole_seconds",
     "words",
@@ -113,6 +114,18 @@ def check_api_client(value: object) -> None:
         # Others have a class of the same name.
         shown += f" of {type(value).__module__}"
     raise TypeError(f"api_client must be a kubernetes.client.ApiClient, not {shown}: {advice}")
+
+
+def check_observer(value: object) -> None:
+    """Raise a `TypeError` for anything but a function that can be called, or `None`."""
+    if value is None:
+        return
+    if not callable(value):
+        raise TypeError(f"observer must be callable or None, not {_shown(value)}")
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(
+        getattr(value, "__call__", None)  # noqa: B004 - whether it is asynchronous
+    ):
+        raise TypeError("observer must be a function that is not asynchronous: nobody awaits it")
 
 
 def check_logger(value: object) -> None:

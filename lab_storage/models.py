@@ -39,7 +39,14 @@ if TYPE_CHECKING:
     )
     from typing_extensions import Self
 
-__all__ = ["FAIL_FAST", "LabObjectNames", "LabObjects", "LabStateObjects", "PodPhase"]
+__all__ = [
+    "FAIL_FAST",
+    "LabObjectNames",
+    "LabObjects",
+    "LabStateObjects",
+    "PodPhase",
+    "RequestRecord",
+]
 
 
 def _text(_instance: object, attribute: attrs.Attribute[str], value: object) -> None:
@@ -56,6 +63,39 @@ def _named_by(rule: NameRule) -> Callable[[object, attrs.Attribute[str], object]
             raise ValueError(f"{attribute.name} must be {rule.title}, got {str(value)[:300]!r}")
 
     return check
+
+
+@attrs.frozen
+class RequestRecord:
+    """One HTTP request to the API server, for the ``observer`` of a `lab_storage.LabStorage`.
+
+    Attributes
+    ----------
+    verb
+        Kubernetes' word for it: ``get``, ``list``, ``watch``, ``create`` or ``delete``
+        (https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb).
+    kind
+        The kind of object, such as ``Pod``.
+    namespace, name
+        The object or objects concerned, as far as the request names them.
+    status
+        The HTTP status; `None` if no answer came.
+    attempt
+        1 for the first attempt of a request, 2 for the next one after a failure.
+    seconds
+        From sending to the last byte of the answer; for a watch, until it ended.
+    user
+        The user whose lab it is, according to the `Timeout` of the call.
+    """
+
+    verb: str
+    kind: str
+    namespace: str | None
+    name: str | None
+    status: int | None
+    attempt: int
+    seconds: float
+    user: str | None
 
 
 @attrs.frozen

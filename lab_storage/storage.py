@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
@@ -23,6 +23,7 @@ from lab_storage._arguments import (
     check_instance,
     check_logger,
     check_name,
+    check_observer,
     check_uid,
     whole_seconds,
     words,
@@ -38,6 +39,7 @@ from lab_storage.models import (
     LabObjects,
     LabStateObjects,
     PodPhase,
+    RequestRecord,
 )
 from lab_storage.timeout import Timeout
 
@@ -73,12 +75,16 @@ class LabStorage:
         A structlog logger. It gets a line of level debug for each action on an object,
         with ``user``, ``namespace``, ``name`` and ``kind``, and one of level warning for
         each request that is retried. No line shows the content of a Secret.
+    observer
+        Called with a `RequestRecord` after each HTTP request, those that are retried included,
+        from the thread that made it; for a watch, when it ends. It should not block: its time
+        counts to the call's. If it raises, that is logged, and goes no further.
 
     Raises
     ------
     TypeError
-        If ``api_client`` is not a ``kubernetes.client.ApiClient`` or ``logger`` is not a
-        logger of structlog. The error says what to pass.
+        If ``api_client`` is not a ``kubernetes.client.ApiClient``, ``logger`` is not a logger of
+        structlog, or ``observer`` cannot be called. The error says what to pass.
 
     Notes
     -----
@@ -95,10 +101,17 @@ class LabStorage:
         before anything is sent.
     """
 
-    def __init__(self, api_client: ApiClient, logger: Logger) -> None:
+    def __init__(
+        self,
+        api_client: ApiClient,
+        logger: Logger,
+        *,
+        observer: Callable[[RequestRecord], object] | None = None,
+    ) -> None:
         check_api_client(api_client)
         check_logger(logger)
-        self._client = Client(api_client)
+        check_observer(observer)
+        self._client = Client(api_client, observer)
         self._log = logger
         self._workers = Workers()
         self._discovery = Discovery()

@@ -189,7 +189,8 @@ class TestPackage:
             "FAIL_FAST", "KubernetesError", "LabObjectNames", "LabObjects", "LabStateObjects",
             "LabStorage", "LabStorageError", "ManifestError", "MissingObjectError",
             "MissingSecretError", "OperationCancelledError", "OperationTimeoutError",
-            "PodDiagnosis", "PodPhase", "PodStartError", "PodTrouble", "Timeout",
+            "PodDiagnosis", "PodPhase", "PodStartError", "PodTrouble",
+            "RequestRecord", "Timeout",
         }  # fmt: skip
 
         assert contract == {*lab_storage.__all__}

@@ -20,6 +20,7 @@ from lab_storage.exceptions import (
     OperationCancelledError,
     OperationTimeoutError,
 )
+from lab_storage.models import RequestRecord
 from lab_storage.timeout import Timeout
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Call:
         self._waits: dict[Request, str] = {}
         # Requests that were refused by a 401, and made again with credentials asked for anew.
         self._renewed: set[Request] = set()
+        # How often requests were sent that have not come to an end yet.
+        self._sent: dict[Request, int] = {}
 
     def part(self) -> Call:
         """The same call, to be cancelled by itself."""
@@ -129,12 +132,12 @@ class Call:
 
     def _pursue(self, request: Request, attempt: Callable[[], T]) -> T:
         try:
-            # Nearly always the first attempt will do. tenacity's loop would add a tenth to what a
-            # small request costs.
-            return attempt()
-        except TransientError as error:
-            failure = error
-        try:
+            try:
+                # Nearly always the first attempt will do. tenacity's loop would add a tenth to
+                # what a small request costs.
+                return attempt()
+            except TransientError as error:
+                failure = error
             self.pause(request, failure, 1)
             return self._retrying(request, made=1)(attempt)
         finally:
@@ -171,15 +174,24 @@ class Call:
                 raise error
         return answer
 
-    def open(self, request: Request) -> Stream | Answer:
+    def open(self, request: Request, *, failures: int = 0) -> Stream | Answer:
         """Make a request once; leave a success to be read as it comes. Blocks.
 
         A refusal is given as it is: `judge` says what it means. Raises as `attempt`.
+
+        Parameters
+        ----------
+        request
+            What is asked.
+        failures
+            How many attempts of it have failed already.
         """
+        self._sent[request] = failures
         try:
             return self._ask(self.client.open, request)
         finally:
             self._renewed.discard(request)
+            self._sent.pop(request, None)
 
     def _ask(self, ask: Callable[[Request, Call], A], request: Request) -> A:
         """Make a request once; after a 401 once more, if it is the first of all its attempts."""
@@ -273,6 +285,7 @@ class Call:
         """Note that a request has worked since it failed; and that its wait is done, if it is."""
         self._failures.pop(request, None)
         self._renewed.discard(request)
+        self._sent.pop(request, None)
         if is_done:
             self._waits.pop(request, None)
             self.timeout._note_wait(next(reversed(list(self._waits.values())), None))
@@ -291,6 +304,33 @@ class Call:
             wait_seconds=round(seconds, 3),
             reason=error.reason,
         )
+
+    # -- Observer ------------------------------------------------------------------
+
+    def count(self, request: Request) -> int:
+        """Count an attempt of a request that is being sent."""
+        self._sent[request] = self._sent.get(request, 0) + 1
+        return self._sent[request]
+
+    def observe(
+        self, request: Request, *, status: int | None, attempt: int, seconds: float
+    ) -> None:
+        """Report an HTTP request that has ended to the observer."""
+        record = RequestRecord(
+            request.verb,
+            request.kind.name,
+            request.namespace,
+            request.name,
+            status,
+            attempt,
+            seconds,
+            self.user,
+        )
+        try:
+            if self.client.observer is not None:
+                self.client.observer(record)
+        except Exception as error:
+            self.write(self.log.warning, "Observer failed", request, reason=repr(error))
 
     # -- Log -----------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ It makes one HTTP request a call. What is tried again is for `lab_storage._api.r
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lab_storage._api.answer import Answer
@@ -19,6 +20,7 @@ from lab_storage._transport.session import Session
 
 if TYPE_CHECKING:
     from lab_storage._api.call import Call
+    from lab_storage.models import RequestRecord
 
 # A request that hears nothing for so long is given up and made again: a load
 # balancer may have forgotten the connection without telling. The API server
@@ -36,10 +38,18 @@ class Client:
     child anew, and anew when credentials are refused.
 
     Safe to use from any thread.
+
+    Attributes
+    ----------
+    observer
+        Called with a `lab_storage.models.RequestRecord` after each HTTP request, or `None`.
     """
 
-    def __init__(self, api_client: Any) -> None:
+    def __init__(
+        self, api_client: Any, observer: Callable[[RequestRecord], object] | None = None
+    ) -> None:
         self._api_client = api_client
+        self.observer = observer
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._keys: Keys | None = None
@@ -99,6 +109,7 @@ class Client:
         """Send a request, and await the headers of its answer."""
         session = self._opened(request, call)
         exchange.is_ours, exchange.host = session.is_ours, session.host
+        exchange.start()
         try:
             exchange.response = session.request(
                 request.method,
@@ -108,6 +119,7 @@ class Client:
                 seconds=min(call.left(), IDLE_SECONDS),
             )
         except CredentialsError as error:
+            exchange.attempt = 0  # nothing was sent
             raise call.no_answer(request, str(error)) from error.__cause__
         return session
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from http.client import HTTPException
 from json import JSONDecodeError
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import OpenApiException
@@ -41,9 +42,22 @@ class RequestExchange(Exchange):
         Whether urllib3 sends it, and not something that stands in for it.
     stays_open
         Whether the body is read after the context has been left, by a `Stream`.
+    attempt
+        Which attempt of the request is being sent, counted from 1; 0 if none is, or if the
+        observer knows of it already.
     """
 
-    __slots__ = ("_call", "_request", "_token", "host", "is_ours", "response", "stays_open")
+    __slots__ = (
+        "_call",
+        "_request",
+        "_started_at",
+        "_token",
+        "attempt",
+        "host",
+        "is_ours",
+        "response",
+        "stays_open",
+    )
 
     def __init__(self, request: Request, call: Call, idle_seconds: float) -> None:
         call.check()
@@ -54,6 +68,7 @@ class RequestExchange(Exchange):
         self.host = "the server"
         self.is_ours = True
         self.stays_open = False
+        self.attempt = 0
 
     def __enter__(self) -> RequestExchange:
         self._token = current_exchange.set(self)
@@ -67,11 +82,25 @@ class RequestExchange(Exchange):
         elif not self.stays_open:
             self.end(broken=False)
 
+    def start(self) -> None:
+        """Note that the request is being sent now."""
+        if self._call.client.observer is not None:
+            self._started_at = monotonic()
+            self.attempt = self._call.count(self._request)
+
     def end(self, *, broken: bool) -> None:
         """Let go of the connection, which nobody may use again if it is broken."""
         self.close(broken=broken)
         if broken and self.response is not None:
             self.response.close()
+        if self.attempt:
+            attempt, self.attempt = self.attempt, 0
+            self._call.observe(
+                self._request,
+                status=None if self.response is None else self.response.status,
+                attempt=attempt,
+                seconds=monotonic() - self._started_at,
+            )
 
     def translate(self, error: BaseException) -> None:
         """Raise what ``error`` means; return if it is not the network's."""

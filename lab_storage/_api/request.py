@@ -59,6 +59,15 @@ class Request:
             path += f"/{self.subresource}"
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
+    @property
+    def verb(self) -> str:
+        """Kubernetes' word for it, as in RBAC."""
+        if self.method != "GET":
+            return {"POST": "create", "DELETE": "delete"}.get(self.method, self.method.lower())
+        if self.query.get("watch") == "true":
+            return "watch"
+        return "list" if self.collection or self.name is None else "get"
+
     def __str__(self) -> str:
         about = describe_object(self.kind.name, self.namespace, self.name)
         return f"{self.method} {about}"

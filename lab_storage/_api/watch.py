@@ -157,6 +157,8 @@ class _Follower:
         self._in_doubt = True
         self._doubted_at = 0.0
         self._has_worked = False
+        # In a row.
+        self._failures = 0
 
     def run(self) -> Generator[Change, None, None]:
         try:
@@ -167,9 +169,8 @@ class _Follower:
 
     def _changes(self) -> Generator[Change, None, None]:
         was_quick = False
-        # In a row. Not a loop over tenacity's attempts: the caller's code runs in between, and
-        # may go on in another thread.
-        failures = 0
+        # Not a loop over tenacity's attempts: the caller's code runs in between, and may go on
+        # in another thread.
         while True:
             began = monotonic()
             self._has_worked = False
@@ -186,13 +187,13 @@ class _Follower:
                 failure = error
             is_quick = monotonic() - began < QUICK_SECONDS
             if self._has_worked or not is_quick:
-                failures = 0
+                self._failures = 0
             if failure is None and is_quick and was_quick:
                 failure = TransientError("the watch ends as soon as it begins")
             was_quick = is_quick
             if failure is not None:
-                failures += 1
-                self._call.pause(self._request, failure, failures)
+                self._failures += 1
+                self._call.pause(self._request, failure, self._failures)
 
     def _list(self) -> Iterator[Change]:
         content = self._call.request(self._request, Answer.read_list)
@@ -237,7 +238,8 @@ class _Follower:
         }
         if self._version is not None:
             query["resourceVersion"] = self._version
-        opened = self._call.open(attrs.evolve(self._request, query=query))
+        request = attrs.evolve(self._request, query=query)
+        opened = self._call.open(request, failures=self._failures)
         if isinstance(opened, Answer):
             raise self._judge(opened)
         return opened
