@@ -29,6 +29,12 @@ START_SECONDS = 180.0
 REQUEST_SECONDS = 30.0
 POLL_SECONDS = 0.05
 LOG_TAIL_LINES = 15
+#: The command lines of what runs on a real node.
+NODE_PROGRAMS = {
+    "containerd": Node.containerd,
+    "kubelet": Node.kubelet,
+    "registry": Node.registry,
+}
 
 
 class ControlPlane:
@@ -246,14 +252,15 @@ class ControlPlane:
     # -- Programs --------------------------------------------------------------
 
     def _run(self, program: str) -> None:
-        real = {"containerd": Node.containerd, "kubelet": Node.kubelet} if self._real_node else {}
-        argv = real[program](self._node) if program in real else command(program, self._layout)
+        on_node = self._real_node and program in NODE_PROGRAMS
+        argv = NODE_PROGRAMS[program](self._node) if on_node else command(program, self._layout)
         folder = ROOT if program == "kubelet" and self.stand_in_kubelet else self.folder
         self._pids[program] = self._keeper.start(program, argv, folder, self._layout.log(program))
 
     def _prepare_node(self) -> None:
         self._node = Node(self._keeper, self._layout)
         self._node.prepare()
+        self._run("registry")
         self._run("containerd")
         self._wait_for("containerd", self._node.import_images)
 

@@ -25,12 +25,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import node_registry
 from .enclosure import SYSTEM_PATH
 from .keeper_process import CommandError, ControlPlaneError
 from .node_image import IMAGES, write_archive
 from .programs import NODE, write
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .keeper_process import KeeperProcess
     from .programs import Layout
 
@@ -52,7 +55,9 @@ SOCKET = Path("/run/containerd/containerd.sock")
 #: For measuring networks, and so nobody's: https://www.rfc-editor.org/rfc/rfc2544#appendix-C.2.2
 NETWORKS = range(256)
 #: What containers write is kept in memory, and this is the most.
-DISK = "4g"
+DISK = "2g"
+
+IN_NETWORK = ("nsenter", "--net=/run/netns/node")
 
 MOUNTS = """
 mount --make-rshared /
@@ -127,9 +132,12 @@ class Node:
         folder = self._layout.folder
         write(folder / "resolv.conf", "")
         write(folder / "containerd.toml", self._containerd_configuration())
-        write(folder / "kubelet.yaml", json.dumps(self._kubelet_configuration()))
-        write(folder / "pods.conflist", json.dumps(self._network_configuration()))
+        self.configure_kubelet()
         self.mend_network()
+        mirror = folder / "registries" / node_registry.HOST
+        mirror.mkdir(parents=True)
+        server = f"http://127.0.0.1:{node_registry.PORT}"
+        write(mirror / "hosts.toml", f'server = "{server}"\n[host."{server}"]\n')
         write_archive(Path(shutil.which("busybox") or ""), folder / "images.tar")
 
     @property
@@ -140,7 +148,12 @@ class Node:
     def containerd(self) -> list[str]:
         """Its command line."""
         configuration = str(self._layout.folder / "containerd.toml")
-        return ["nsenter", "--net=/run/netns/node", "containerd", "--config", configuration]
+        return [*IN_NETWORK, "containerd", "--config", configuration]
+
+    def registry(self) -> list[str]:
+        """The command line of a registry, which has no image."""
+        port = str(node_registry.PORT)
+        return [*IN_NETWORK, sys.executable, "-I", "-S", node_registry.__file__, port]
 
     def kubelet(self) -> list[str]:
         """Its command line."""
@@ -154,6 +167,15 @@ class Node:
             f"--cert-dir={HOME / 'certificates'}",
         ]
 
+    def configure_kubelet(self, **changed: object) -> None:
+        """Write its configuration, with other values where they are given."""
+        configuration = {**self._kubelet_configuration(), **changed}
+        write(self._layout.folder / "kubelet.yaml", json.dumps(configuration))
+
+    def run(self, *argv: str) -> str:
+        """Run a command on the node, and give what it said."""
+        return self._keeper.run(*argv)
+
     def import_images(self) -> bool:
         """Have containerd know the images; whether it was ready to."""
         archive = str(self._layout.folder / "images.tar")
@@ -164,12 +186,19 @@ class Node:
         return True
 
     def break_network(self) -> None:
-        """Have new pods get no network."""
-        self._keeper.run("rm", "-f", str(self._cni / "pods.conflist"))
+        """Have new pods get no network: its plugin is not installed."""
+        broken = {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "calico"}]}
+        self._write_network(broken)
 
     def mend_network(self) -> None:
         """Have new pods get one."""
-        self._keeper.run("cp", str(self._layout.folder / "pods.conflist"), str(self._cni))
+        self._write_network(self._network_configuration())
+
+    def _write_network(self, configuration: Mapping[str, object]) -> None:
+        # The folder is the node's alone.
+        path = str(self._layout.folder / "pods.conflist")
+        Path(path).write_text(json.dumps(configuration))
+        self._keeper.run("cp", path, str(self._cni))
 
     def _shell(self, script: str, *arguments: str) -> None:
         self._keeper.run("sh", "-ec", script, "sh", *arguments)
@@ -208,6 +237,9 @@ disable_apparmor = true
 # It is in the network of the node, and the kubelet, which hands on what it says to
 # `kubectl exec`, in that of the host.
 stream_server_address = "{self.network}.2"
+
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{self._layout.folder / "registries"}"
 
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{PLUGINS}"
@@ -268,6 +300,8 @@ conf_dir = "{self._cni}"
                 "nodefs.inodesFree": "0%",
             },
             "imageGCHighThresholdPercent": 100,
+            # A registry that is silent holds up the pods that ask it, and no others.
+            "serializeImagePulls": False,
             "podLogsDir": str(HOME / "logs"),
             "volumePluginDir": str(HOME / "plugins"),
         }
