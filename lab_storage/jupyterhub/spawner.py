@@ -117,7 +117,8 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
     lab_url = Unicode(
         "http://lab.{namespace}:8888",
         config=True,
-        help="Where the Hub and its proxy reach a lab: the Service in the lab file.",
+        help="Where the Hub and its proxy reach a lab: the Service in the lab file. {namespace}, "
+        "{slug} and {pod_ip} stand for those of the lab; the last one is read once the pod runs.",
     )
     image = Unicode(
         None, allow_none=True, config=True, help="The notebook's image, instead of the file's."
@@ -219,8 +220,9 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         if phase is not PodPhase.RUNNING:
             how = f"is {phase.value}" if phase else "has been deleted"
             fail(f"the pod {self.names.namespace}/{self.names.pod} {how}", "ended")
+        url = await self.url(timeout)
         self.starting = None
-        return self.url
+        return url
 
     async def progress(self) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the events of the pod. The Hub ends this when the start is over."""
@@ -278,7 +280,8 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
 
     async def get_url(self) -> str:
         """Return where the lab is, for a Hub that was killed during a start."""
-        return self.url + str(self.server.base_url)
+        url = await self.url(self.timeout("Finding lab", self.poll_timeout))
+        return url + str(self.server.base_url)
 
     # What it is made of
 
@@ -361,10 +364,16 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         """Return the storage: one for all spawners."""
         return shared_storage()
 
-    @property
-    def url(self) -> str:
-        """Where the Hub and its proxy reach the lab."""
-        return str(self.lab_url.format(namespace=self.names.namespace, slug=self.slug))
+    async def url(self, timeout: Timeout) -> str:
+        """Return where the Hub and its proxy reach the lab."""
+        address = ""
+        if "{pod_ip}" in self.lab_url:
+            lab = await in_thread(timeout, self.storage.read_lab_objects, self.names, timeout)
+            address = (lab.pod.status.pod_ip if lab else None) or ""
+            if ":" in address:
+                address = f"[{address}]"  # RFC 3986, section 3.2.2
+        namespace = self.names.namespace
+        return str(self.lab_url.format(namespace=namespace, slug=self.slug, pod_ip=address))
 
     def timeout(self, operation: str, seconds: float) -> Timeout:
         """Begin a deadline for something that is done to this lab."""

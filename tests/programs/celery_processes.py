@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import secrets
 import shutil
@@ -62,6 +63,25 @@ def redis_server(folder: Path) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+@contextlib.contextmanager
+def sending_app(broker: str) -> Iterator[ModuleType]:
+    """Import the example as senders of tasks do, with that broker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELERY_BROKER_URL", broker)
+        patch.setenv("CELERY_RESULT_BACKEND", broker)
+        patch.syspath_prepend(EXAMPLES)
+        sys.modules.pop("celery_app", None)
+        app = importlib.import_module("celery_app")
+        yield app
+        consumer = app.app.backend.result_consumer
+        consumer.stop()
+        # Results that are errors live as long as the process, since Celery keeps them, and
+        # would tell a Redis that is gone that nobody waits for them any more.
+        consumer._pubsub = None
+        app.app.backend.client.close()
+        app.app.close()
 
 
 class Worker:

@@ -142,20 +142,34 @@ class Hub:
         As `install_proxy` gives it.
     namespace_prefix
         What the namespaces of its labs begin with.
+    lab, lab_url
+        The manifests of its labs, and where these are, if they are real ones.
+    address
+        Where it listens, for labs to reach it.
     """
 
     def __init__(
-        self, folder: Path, kubeconfig: Path, proxy_command: list[str], namespace_prefix: str
+        self,
+        folder: Path,
+        kubeconfig: Path,
+        proxy_command: list[str],
+        namespace_prefix: str,
+        *,
+        lab: list[dict[str, Any]] | None = None,
+        lab_url: str | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         self.notebooks = Notebooks()
         self.log_file = folder / "hub.log"
-        public, hub, proxy_api = (f"http://127.0.0.1:{port}" for port in _free_ports(3))
-        token = secrets.token_hex(16)
+        public, proxy_api = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
+        (hub_port,) = _free_ports(1, address)
+        hub = f"http://{address}:{hub_port}"
+        self.token = token = secrets.token_hex(16)
         lab_file = folder / "lab.yaml"
-        lab_file.write_text(yaml.safe_dump_all(_without_claim(EXAMPLES / "lab.yaml")))
+        lab_file.write_text(yaml.safe_dump_all(lab or _without_claim(EXAMPLES / "lab.yaml")))
         settings = {
             "lab_file": str(lab_file),
-            "lab_url": self.notebooks.url,
+            "lab_url": lab_url or self.notebooks.url,
             "namespace_prefix": namespace_prefix,
             "public_url": public,
             "hub_url": hub,
@@ -171,8 +185,8 @@ class Hub:
             "PYTHONPATH": str(ROOT),
         }
         self._folder = folder
-        self._public_url = public
-        self._api_url = f"{hub}/hub/api"
+        self.public_url = public
+        self.api_url = f"{hub}/hub/api"
         self._process: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()
         self._session.trust_env = False
@@ -210,7 +224,7 @@ class Hub:
         deadline = time.monotonic() + START_SECONDS
         while True:
             with suppress(requests.ConnectionError):
-                if self._session.get(f"{self._api_url}/", timeout=REQUEST_SECONDS).ok:
+                if self._session.get(f"{self.api_url}/", timeout=REQUEST_SECONDS).ok:
                     return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"JupyterHub does not start\n{self.log_tail()}")
@@ -295,7 +309,7 @@ class Hub:
 
     def progress(self, user: str, server: str = "") -> Iterator[dict[str, Any]]:
         """Yield the events of a start, as the page gets them that a person waits at."""
-        url = f"{self._api_url}/{_path(user, server)}/progress"
+        url = f"{self.api_url}/{_path(user, server)}/progress"
         with self._session.get(url, stream=True, timeout=REQUEST_SECONDS) as answer:
             answer.raise_for_status()
             for line in answer.iter_lines():
@@ -305,12 +319,12 @@ class Hub:
     def lets_in(self, user: str) -> bool:
         """Whether the proxy has a way to a user's server."""
         path = f"/user/{quote(user)}/api"
-        answer = self._session.get(self._public_url + path, timeout=REQUEST_SECONDS)
+        answer = self._session.get(self.public_url + path, timeout=REQUEST_SECONDS)
         return answer.headers.get(PATH) == path
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
         answer = self._session.request(
-            method, f"{self._api_url}/{path}", timeout=REQUEST_SECONDS, **options
+            method, f"{self.api_url}/{path}", timeout=REQUEST_SECONDS, **options
         )
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
@@ -334,9 +348,9 @@ def _path(user: str, server: str) -> str:
     return f"users/{quote(user)}/servers/{server}" if server else f"users/{quote(user)}/server"
 
 
-def _free_ports(number: int) -> list[int]:
+def _free_ports(number: int, address: str = "127.0.0.1") -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((address, 0))
         return [each.getsockname()[1] for each in sockets]

@@ -22,7 +22,7 @@ class AnnotatedLabSpawner(LabSpawner):  # type: ignore[misc,unused-ignore]
         lab = super().manifests()
         for manifest in lab:
             if manifest["kind"] == "Pod":
-                manifest["metadata"]["annotations"].update(self.annotations)
+                manifest["metadata"].setdefault("annotations", {}).update(self.annotations)
         return lab
 
 
@@ -63,6 +63,6 @@ c.JupyterHub.load_roles = [
     {
         "name": "tests",
         "services": ["tests"],
-        "scopes": ["admin:users", "servers", "shutdown", "tokens"],
+        "scopes": ["access:servers", "admin:users", "servers", "shutdown", "tokens"],
     }
 ]

@@ -35,11 +35,11 @@ from celery.signals import before_task_publish
 
 from .celery_processes import (
     CONCURRENCY,
-    EXAMPLES,
     SECONDS,
     Worker,
     eventually,
     redis_server,
+    sending_app,
 )
 
 START = "lab-storage.test/start"
@@ -76,19 +76,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def app(broker: str) -> Iterator[ModuleType]:
     """The example, as somebody imports it who sends tasks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CELERY_BROKER_URL", broker)
-        patch.setenv("CELERY_RESULT_BACKEND", broker)
-        patch.syspath_prepend(EXAMPLES)
-        app = importlib.import_module("celery_app")
+    with sending_app(broker) as app:
         yield app
-        consumer = app.app.backend.result_consumer
-        consumer.stop()
-        # Results that are errors live as long as the process, since Celery keeps them, and
-        # would tell a Redis that is gone that nobody waits for them any more.
-        consumer._pubsub = None
-        app.app.backend.client.close()
-        app.app.close()
 
 
 @pytest.fixture(scope="module")
