@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import attrs
 
 from benchmarks.cluster import new_cluster
 from benchmarks.libraries import LIBRARIES
-from benchmarks.report import as_json, machine, page, plot, tables
+from benchmarks.report import as_json, machine, page, tables
 from benchmarks.rows import QUICK, Bench, Results, Sizes
 from benchmarks.team import ROOT, Team
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("--embedded", action="store_true", help="not on a real control plane")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument(
-        "--docs", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg"
+        "--docs", action="store_true", help="write docs/benchmarks.md and its pictures"
     )
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else Sizes()
@@ -46,7 +47,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(as_json(results, about), indent=1) + "\n")
     if arguments.docs:
         (ROOT / "docs" / "benchmarks.md").write_text(page(results, about))
-        (ROOT / "docs" / "benchmarks.svg").write_text(plot(results))
+        subprocess.run([sys.executable, ROOT / "docs" / "draw.py"], check=True)
 
 
 if __name__ == "__main__":

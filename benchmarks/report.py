@@ -1,4 +1,4 @@
-"""What was measured, as a table in text, Markdown and JSON, and as a plot."""
+"""What was measured, as a table in text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import attrs
 
@@ -186,47 +185,11 @@ later.
 
 `tox -e bench` makes this page anew. Times are for comparing within it, not for quoting.
 
-![Each goal, and how much of what it allows is taken](benchmarks.svg)
+![The same work by other clients, as bars](pictures/clients.svg)
+
+![Each goal, and how much of what it allows is taken](pictures/goals.svg)
 
 {tables(results)}{absent}"""
-
-
-def plot(results: Results) -> str:
-    """How much each piece of work takes of what its goal allows, as SVG."""
-    left, width, height, top = 430, 330, 24, 46
-    bars = []
-    judged = verdicts(results)
-    for place, verdict in enumerate(judged):
-        y = top + place * height
-        label = escape(f"{verdict.goal.work}: {verdict.goal.text}")
-        share = verdict.share
-        text = (
-            "not measured" if verdict.value is None else f"{verdict.value:.3g}{verdict.goal.unit}"
-        )
-        bar = width * min(share or 0.0, 1.9) / 2
-        kind = "met" if verdict.is_met else "missed"
-        bars.append(
-            f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{label}</text>'
-            f'<rect class="{kind}" x="{left}" y="{y + 3}" width="{bar:.1f}" height="15"/>'
-            f'<text x="{left + bar + 6:.1f}" y="{y + 14}">{escape(text)}</text>'
-        )
-    bottom = top + len(judged) * height
-    goal = left + width / 2
-    body = "\n".join(bars)
-    box = f"0 0 {left + width + 60} {bottom + 14}"
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" \
-font-family="system-ui, sans-serif" font-size="12">
-<title>What lab_storage takes of what each goal allows</title>
-<style>
-  svg {{ background: #fff }}
-  .met {{ fill: #2a9d6f }}
-  .missed {{ fill: #d1495b }}
-</style>
-<text x="{goal}" y="20" text-anchor="middle">the goal</text>
-{body}
-<line x1="{goal}" y1="28" x2="{goal}" y2="{bottom}" stroke="#333" stroke-dasharray="4 3"/>
-</svg>
-"""
 
 
 def _processor() -> str:

@@ -24,6 +24,8 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"lab_storage {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 
 # A name in single backquotes is one of ours, or else the build fails.
 default_role = "py:obj"
@@ -36,6 +38,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Any|Callable|Collection|Generator|Iterable|Mapping|PathLike|Sequence|Self)"),
     (r"py:.*", r"(timedelta|TimeoutError|TypeError|ValueError|RuntimeError|ApiClient)"),
     (r"py:.*", r"V1\w+"),
+    # The protocol of a logger, which its docstring and the tutorial describe.
+    (r"py:.*", r"Logger"),
     # Of lab_storage.testing, which gives no names for them.
     (r"py:.*", r"(Effect|RequestMatch)"),
     (r"py:.*", r"(TracebackType|BaseException|Exception|AssertionError|collections)"),
