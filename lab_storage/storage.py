@@ -405,7 +405,7 @@ class LabStorage:
             near = difflib.get_close_matches(word, WAITING_REASONS, n=1)
             call.write(
                 call.log.warning,
-                "Kubernetes has no such reason; fail_fast will not match it",
+                "Unknown reason in fail_fast",
                 list_of_one(POD, namespace, name),
                 reason=word,
                 suggestion=near[0] if near else None,

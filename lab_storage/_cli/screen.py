@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,12 +13,15 @@ from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from lab_storage.exceptions import printable
 
@@ -87,7 +90,12 @@ class Screen:
             self._write(json.dumps(value, indent=None if compact else 2))
 
     @contextmanager
-    def activity(self, title: str, total: int | None = None) -> Iterator[Activity]:
+    def activity(
+        self,
+        title: str,
+        total: int | None = None,
+        waiting_for: Callable[[], str | None] = lambda: None,
+    ) -> Iterator[Activity]:
         """Show a bar while something is done.
 
         Parameters
@@ -96,6 +104,8 @@ class Screen:
             What is being done.
         total
             How many steps it has, if that is known.
+        waiting_for
+            Says what it is waiting for just now; asked whenever the bar is drawn.
         """
         if not self._has_bars:
             yield Activity()
@@ -106,13 +116,7 @@ class Screen:
             BarColumn(bar_width=max(4, min(24, self._bar_console.width - 50))),
             TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn(
-                "{task.fields[detail]}",
-                style="dim",
-                markup=False,
-                # Cut at the end of the line: a second one would jump.
-                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-            ),
+            _Detail(waiting_for),
             console=self._bar_console,
             transient=True,
         )
@@ -132,6 +136,23 @@ class Screen:
                 print(what, file=self._output, flush=True)
             else:
                 self.console.print(what, soft_wrap=True)
+
+
+class _Detail(ProgressColumn):
+    """What is being waited for; if nothing is, what was noted last."""
+
+    # Ask as often as the bar is drawn.
+    max_refresh = None
+
+    def __init__(self, waiting_for: Callable[[], str | None]) -> None:
+        # Cut at the end of the line: a second one would jump.
+        super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        self._waiting_for = waiting_for
+
+    def render(self, task: Task) -> Text:
+        """Draw it."""
+        text = self._waiting_for() or task.fields["detail"]
+        return Text(printable(text), style="dim")
 
 
 class Activity:

@@ -146,7 +146,7 @@ class Session:
         with (
             api_client,
             self.interrupts.cancelling(timeout),
-            self.screen.activity(operation, total) as activity,
+            self.screen.activity(operation, total, lambda: timeout.waiting_for) as activity,
             LabStorage(api_client, self.logger(activity, listener)) as storage,
         ):
             try:
@@ -165,7 +165,10 @@ class Session:
         """Make a logger for the library: the bar shows what it is waiting for."""
 
         def listen(entry: Entry) -> None:
-            if "wait_seconds" in entry:
+            if "suggestion" in entry:
+                near = f" (is it {entry['suggestion']}?)" if entry["suggestion"] else ""
+                self.remarks.append(f"{entry['event']}: {entry['reason']}{near}")
+            elif "wait_seconds" in entry:
                 activity.note(f"{object_of(entry)}: {entry.get('reason')}")
             elif listener is not None:
                 listener(activity, entry)

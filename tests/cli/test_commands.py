@@ -140,11 +140,11 @@ def test_wait_tells_a_failure_by_its_exit_code(
     assert (code, {"phase": phase}, errors) == (got, json.loads(output), said)
 
 
-@pytest.mark.parametrize("reasons", ["usual", "Nonsense,ImagePullBackOff"])
+@pytest.mark.parametrize("reasons", ["usual", "Unschedulable,ImagePullBackOff"])
 def test_wait_does_not_wait_for_what_does_not_come(
     run_here: RunHere, server: EmbeddedServer, request: pytest.FixtureRequest, reasons: str
 ) -> None:
-    """With a reason that it is told of, the exit code is 1 and the line has the container."""
+    """With a reason to fail fast, the exit code is 1 and the line names the container."""
     server.script_pods(start="image-pull-back-off")
     request.getfixturevalue("lab")
 
@@ -153,6 +153,16 @@ def test_wait_does_not_wait_for_what_does_not_come(
     (line,) = errors.splitlines()
     assert (1, "") == (code, output)
     assert "Pod lab-jovyan/lab, container notebook: " in line
+
+
+def test_wait_warns_of_a_reason_that_kubernetes_does_not_have(
+    run_here: RunHere, running_lab: LabObjectNames
+) -> None:
+    """It would never match; the word that may be meant is shown."""
+    code, output, errors = run_here("wait", *FILE, "--fail-fast", "ErrImagPull")
+
+    line = "lab-storage: Unknown reason in fail_fast: ErrImagPull (is it ErrImagePull?)\n"
+    assert (0, "Running\n", line) == (code, output, errors)
 
 
 def test_events_tells_messages_in_order_until_its_time_is_over(

@@ -52,7 +52,7 @@ def test_a_full_disk_leaves_no_lab_half_made(
     """The lab is complete, and exit code and line say that nobody can read about it."""
     done = shell(program, '"$@" >/dev/full', "create", *FILE, *options)
 
-    assert (4, "lab-storage: standard output: No space left on device\n") == (
+    assert (5, "lab-storage: standard output: No space left on device\n") == (
         done.returncode,
         done.stderr,
     )
@@ -128,7 +128,7 @@ def test_help_that_cannot_be_written_is_no_traceback(homeless: Program) -> None:
         for words in (["--help"], ["--version"], ["create", "--help"])
     }
 
-    assert {4} == codes
+    assert {5} == codes
 
 
 def test_lines_go_into_a_pipe_beside_a_bar_on_the_terminal(

@@ -158,6 +158,36 @@ def test_a_bar_tells_what_is_done_and_goes(program: Program, server: EmbeddedSer
     assert "Lab lab-jovyan/lab is created: 11 objects" == plain(written)[-1]
 
 
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("create", "ServiceAccount lab-jovyan/default does not exist yet"),
+        ("wait", "the pod is Pending"),
+        ("delete-namespace", "the namespace is Terminating"),
+    ],
+)
+def test_a_bar_says_what_it_waits_for(
+    program: Program,
+    server: EmbeddedServer,
+    request: pytest.FixtureRequest,
+    command: str,
+    what: str,
+) -> None:
+    """So that nobody wonders whether anything happens at all."""
+    server.script_pods(start="pending")
+    if command != "create":
+        request.getfixturevalue("lab")
+    server.delays.service_account = None
+    server.hold_namespaces()
+
+    with program.on_terminal(command, *FILE) as terminal:
+        terminal.wait_for(TITLES[command])
+        terminal.wait_for(what)
+        code, _ = interrupt(terminal)
+
+    assert 130 == code
+
+
 def test_a_bar_tells_what_is_tried_again(program: Program, server: EmbeddedServer) -> None:
     """A user sees why it takes so long."""
     server.close()
