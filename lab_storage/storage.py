@@ -31,6 +31,7 @@ from lab_storage._arguments import (
 from lab_storage._diagnoses import read_examination
 from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, POD, SECRET
 from lab_storage._manifests.lab import lab_manifests
+from lab_storage._manifests.schema import load_models
 from lab_storage._manifests.sealed import forgets_locals
 from lab_storage.exceptions import MissingSecretError
 from lab_storage.models import (
@@ -111,6 +112,7 @@ class LabStorage:
         check_api_client(api_client)
         check_logger(logger)
         check_observer(observer)
+        load_models()
         self._client = Client(api_client, observer)
         self._log = logger
         self._workers = Workers()

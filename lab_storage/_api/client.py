@@ -5,7 +5,6 @@ It makes one HTTP request a call. What is tried again is for `lab_storage._api.r
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,9 @@ from lab_storage._api.answer import Answer
 from lab_storage._api.exchange import RequestExchange
 from lab_storage._api.request import Request
 from lab_storage._api.stream import Stream
-from lab_storage._transport.credentials import CredentialsError, Keys
-from lab_storage._transport.fork import renew_after_fork
+from lab_storage._transport.body import read_body
+from lab_storage._transport.connections import Connections
+from lab_storage._transport.credentials import CredentialsError
 from lab_storage._transport.interruptions import find_interruption
 from lab_storage._transport.session import Session
 
@@ -32,10 +32,10 @@ class Client:
     """A client of our own, made from the caller's and never changing it.
 
     It takes over the caller's configuration (host with its path prefix, TLS,
-    proxy, credentials, ``refresh_api_key_hook``), REST class, default headers and
+    credentials, ``refresh_api_key_hook``), pool manager (proxy, TLS), default headers and
     cookie. The connections, the TLS context and the configuration that the hook
     is called with are its own. They are made at the first request, in a forked
-    child anew, and anew when credentials are refused.
+    child anew, and anew when credentials are refused or files have changed.
 
     Safe to use from any thread.
 
@@ -48,34 +48,20 @@ class Client:
     def __init__(
         self, api_client: Any, observer: Callable[[RequestRecord], object] | None = None
     ) -> None:
-        self._api_client = api_client
+        self._connections = Connections(api_client)
         self.observer = observer
-        self._session: Session | None = None
-        self._lock = threading.Lock()
-        self._keys: Keys | None = None
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Drop the connections, which are the parent's, without a word on the wire."""
-        self._lock = threading.Lock()
-        self._session = None
 
     def close(self) -> None:
         """Close the connections that are not in use; the next request opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        self._connections.close()
 
     def renew(self, origin: object) -> None:
-        """Ask for credentials anew, unless it has happened since ``origin`` was answered.
+        """Ask for credentials anew, unless it has happened since ``origin`` was answered."""
+        self._connections.renew(origin)
 
-        The configuration is copied from the caller's once more, and the TLS
-        context read from its files, so that renewed client certificates count.
-        """
-        with self._lock:
-            if self._session is origin:
-                # Not closed: others may be in the middle of a request.
-                self._session = None
+    def renew_files(self, origin: object) -> bool:
+        """Read the files of certificates once more; whether another attempt is worth making."""
+        return self._connections.renew_files(origin)
 
     def send(self, request: Request, call: Call) -> Answer:
         """Make one request and read the answer to its end. Blocks.
@@ -107,39 +93,33 @@ class Client:
 
     def _ask(self, exchange: RequestExchange, request: Request, call: Call) -> Session:
         """Send a request, and await the headers of its answer."""
-        session = self._opened(request, call)
-        exchange.is_ours, exchange.host = session.is_ours, session.host
-        exchange.start()
         try:
-            exchange.response = session.request(
-                request.method,
-                request.url,
-                accept=request.accept,
-                body=request.body,
-                seconds=min(call.left(), IDLE_SECONDS),
-            )
+            credentials = self._connections.credentials(exchange)
         except CredentialsError as error:
-            exchange.attempt = 0  # nothing was sent
             raise call.no_answer(request, str(error)) from error.__cause__
+        exchange.session = session = self._session(request, call)
+        exchange.start()
+        exchange.response = session.request(
+            request.method,
+            request.url,
+            accept=request.accept,
+            body=request.body,
+            credentials=credentials,
+            seconds=min(call.left(), IDLE_SECONDS),
+        )
         return session
 
     @staticmethod
     def _read(exchange: RequestExchange, session: Session) -> Answer:
         response = exchange.response
-        return Answer(response.status, response.headers, response.data, session)
+        body = read_body(response, exchange) if session.is_ours else response.data
+        return Answer(response.status, response.headers, body, session)
 
-    def _opened(self, request: Request, call: Call) -> Session:
-        session = self._session
-        if session is not None and session.fits(self._api_client):
-            return session
-        with self._lock:
-            if self._session is None or not self._session.fits(self._api_client):
-                try:
-                    self._session = Session(self._api_client, self._keys)
-                    self._keys = self._session.keys
-                except (OSError, ValueError) as error:
-                    if find_interruption(error) is not None:
-                        raise
-                    # A certificate file that is missing or unreadable; a proxy's URL.
-                    raise call.no_answer(request, f"cannot be set up: {error}") from error
-            return self._session
+    def _session(self, request: Request, call: Call) -> Session:
+        try:
+            return self._connections.session()
+        except (OSError, ValueError) as error:
+            if find_interruption(error) is not None:
+                raise
+            # A certificate file that is missing or unreadable; a proxy's URL.
+            raise call.no_answer(request, f"cannot be set up: {error}") from error

@@ -5,6 +5,7 @@ This is the one place that catches what urllib3 and the standard library raise.
 
 from __future__ import annotations
 
+import re
 import ssl
 from http.client import HTTPException
 from json import JSONDecodeError
@@ -12,21 +13,29 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import OpenApiException
-from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError
+from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError, ProxyError
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from lab_storage._api.answer import SilenceError, TransientError
 from lab_storage._api.request import Request
 from lab_storage._manifests.sealed import forget_locals
-from lab_storage._transport.exchange import Exchange, IdleError, current_exchange
+from lab_storage._transport.exchange import (
+    Exchange,
+    ExchangeOverError,
+    IdleError,
+    current_exchange,
+)
 from lab_storage._transport.interruptions import causal_chain, find_interruption
 from lab_storage.exceptions import LabStorageError
 
 if TYPE_CHECKING:
     from lab_storage._api.call import Call
+    from lab_storage._transport.session import Session
 
 _UNUSABLE = HTTPError, HTTPException, OpenApiException, OSError, JSONDecodeError
 _NETWORK_ERRORS = *_UNUSABLE, ValueError
+# http.client's text of an answer to CONNECT. 408 and 429 pass.
+_REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: 4(?!08|29)\d\d")
 
 
 class RequestExchange(Exchange):
@@ -36,10 +45,8 @@ class RequestExchange(Exchange):
     ----------
     response
         urllib3's, as soon as its headers are there.
-    host
-        Whom it was sent to, for messages.
-    is_ours
-        Whether urllib3 sends it, and not something that stands in for it.
+    session
+        What it was sent by, once that is known.
     stays_open
         Whether the body is read after the context has been left, by a `Stream`.
     attempt
@@ -53,9 +60,8 @@ class RequestExchange(Exchange):
         "_started_at",
         "_token",
         "attempt",
-        "host",
-        "is_ours",
         "response",
+        "session",
         "stays_open",
     )
 
@@ -65,8 +71,7 @@ class RequestExchange(Exchange):
         self._request = request
         self._call = call
         self.response: Any = None
-        self.host = "the server"
-        self.is_ours = True
+        self.session: Session | None = None
         self.stays_open = False
         self.attempt = 0
 
@@ -106,16 +111,15 @@ class RequestExchange(Exchange):
         """Raise what ``error`` means; return if it is not the network's."""
         if isinstance(error, LabStorageError) or not isinstance(error, _NETWORK_ERRORS):
             return
-        if self.is_ours:
+        session = self.session
+        if session is None or session.is_ours:
             interruption = find_interruption(error)
             if interruption is error:
                 return
             if interruption is not None:
                 raise interruption
         call, request = self._call, self._request
-        # While headers are awaited, the deadline says who has not answered.
-        is_silent = not self.stays_open
-        over = call.over(f"no answer from {self.host} to {request}" if is_silent else None)
+        over = call.over(self._missing(error))
         if over is not None:
             raise over from over.__cause__
         # Before there is an answer, only what is sent can be wrong.
@@ -128,25 +132,46 @@ class RequestExchange(Exchange):
         # Local variables in other libraries' frames are tokens and bodies.
         forget_locals(error)
         cause = None if request.kind.confidential else error
-        if is_wrong_request or _is_final(error):
+        is_news = _is_about_certificates(error) and call.client.renew_files(session)
+        if is_wrong_request or (_is_final(error) and not is_news):
             raise call.no_answer(request, text) from cause
         is_idle = any(isinstance(found, IdleError) for found in causal_chain(error))
         raise (SilenceError if is_idle else TransientError)(text) from cause
 
+    def _missing(self, error: BaseException) -> str | None:
+        """What has not happened, if it is too late now."""
+        for found in causal_chain(error):
+            if isinstance(found, ExchangeOverError) and found.waiting_for is not None:
+                return f"waiting for {found.waiting_for}"
+        if self.stays_open:
+            return None
+        # While headers are awaited, the deadline says who has not answered.
+        host = "the server" if self.session is None else self.session.host
+        return f"no answer from {host} to {self._request}"
+
 
 def _describe(error: BaseException) -> str:
     """What went wrong, in the fewest words that say it."""
-    if isinstance(error, ProtocolError) and len(error.args) > 1:
+    if isinstance(error, (ProtocolError, ProxyError)) and len(error.args) > 1:
         # ('Connection aborted.', ConnectionResetError(104, '…'))
-        return f"{str(error.args[0]).rstrip('.')}: {error.args[1]}"
+        text, reason = error.args[:2]
+        return f"{str(text).rstrip('.')}: {reason}"
     return str(error) or type(error).__name__
 
 
 def _is_final(error: BaseException) -> bool:
-    """Whether a certificate does not fit, theirs or ours, or the address is not one."""
+    """Whether a certificate does not fit, the address is not one, or a proxy refuses."""
+    return _is_about_certificates(error) or any(
+        isinstance(found, LocationValueError) or _REFUSED_BY_PROXY.match(str(found))
+        for found in causal_chain(error)
+    )
+
+
+def _is_about_certificates(error: BaseException) -> bool:
+    """Whether a certificate does not fit, theirs or ours."""
     for found in causal_chain(error):
         # urllib3 itself compares where assert_hostname is set.
-        if isinstance(found, (ssl.SSLCertVerificationError, CertificateError, LocationValueError)):
+        if isinstance(found, (ssl.SSLCertVerificationError, CertificateError)):
             return True
         # Only what OpenSSL itself says has a reason.
         reason = str(getattr(found, "reason", None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab_storage._api.exchange import RequestExchange
+from lab_storage._transport.body import MOST_BYTES, BodyTooLargeError, decoded
 
 _SEGMENT_BYTES = 1 << 16
 
@@ -43,10 +44,13 @@ class Stream:
         del amt, decode_content
         # Not one growing line: a large one in small segments would be copied at each.
         begun: list[bytes] = []
+        begun_bytes = 0
         segments = self._segments()
         while True:
             try:
                 segment = next(segments, None)
+                if begun_bytes > MOST_BYTES:
+                    raise BodyTooLargeError
             except BaseException as error:
                 self.close()
                 self._exchange.translate(error)
@@ -57,18 +61,23 @@ class Stream:
             for end in ends:
                 line = b"".join((*begun, end, b"\n"))
                 begun.clear()
+                begun_bytes = 0
                 yield line
             begun.append(rest)
+            begun_bytes += len(rest)
         self._closed = True
         self._exchange.end(broken=False)
 
     def _segments(self) -> Iterator[bytes]:
+        return decoded(self._raw_segments(), self._response, self._exchange)
+
+    def _raw_segments(self) -> Iterator[bytes]:
         response = self._response
         if getattr(response, "chunked", False):
-            yield from response.stream(_SEGMENT_BYTES, decode_content=True)
+            yield from response.stream(_SEGMENT_BYTES, decode_content=False)
             return
         # Not `stream`, which waits until a segment is full.
-        while segment := response.read1(_SEGMENT_BYTES, decode_content=True):
+        while segment := response.read1(_SEGMENT_BYTES, decode_content=False):
             yield segment
 
     def close(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from lab_storage._api.call import Call
-from lab_storage._transport.fork import renew_after_fork
+from lab_storage._transport.background import start_thread
+from lab_storage._transport.fork import renew_after_fork, renew_if_forked
 from lab_storage.exceptions import LabStorageError
 from lab_storage.timeout import Signal
 
@@ -51,6 +51,7 @@ class Workers:
             The first error of a task. The others are cancelled then and none is
             running any more, so that nothing is sent after this has raised.
         """
+        renew_if_forked()
         return _Batch(call, tasks, self._free).run()
 
 
@@ -103,7 +104,7 @@ class _Batch:
                 )
                 with self._lock:
                     self._helpers += 1
-                if not _start(thread):
+                if not start_thread(thread):
                     # Those that are there will do.
                     self._give_back(place)
                     self._leave()
@@ -163,24 +164,3 @@ class _Batch:
         timeout._wait(self._wake, timeout._left())
         if not self._all_gone.wait(GRACE_SECONDS) and not self._errors:
             self._call.check()
-
-
-def _start(thread: threading.Thread) -> bool:
-    """Start a thread; whether the system has given one.
-
-    What somebody throws into this thread meanwhile leaves it as what it is. From
-    ``Thread.start`` itself a KeyError may come in its place, or a RuntimeError as where there are
-    no more threads, though the thread runs.
-    """
-    handled = sys.exc_info()[1]
-    try:
-        thread.start()
-    except BaseException as error:
-        failure = error
-    else:
-        return True
-    while failure.__context__ is not None and failure.__context__ is not handled:
-        failure = failure.__context__
-    if isinstance(failure, RuntimeError) and type(failure).__module__ == "builtins":
-        return False
-    raise failure

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 from kubernetes import client
 
+from lab_storage._manifests.kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lab_storage._manifests.kinds import Kind
 
 __all__ = [
     "Field",
@@ -189,6 +190,25 @@ def model_of(kind: Kind) -> type[Any]:
     """
     model: type[Any] = getattr(client, kind.model)
     return model
+
+
+def load_models() -> None:
+    """Import the classes of all kinds, which client 37 does not before each is used.
+
+    Nothing may be imported in a call: in a child that is forked meanwhile, the lock of the
+    module that another thread imports is never released.
+    """
+    found = [model_of(kind) for kind in KINDS]
+    while found:
+        model = found.pop()
+        if model not in _SCHEMAS:
+            found += [each for field in schema_of(model).values() for each in _models(field.type)]
+
+
+def _models(type_: Type) -> list[type[Any]]:
+    inner = [each for each in (type_.items, type_.values) if each is not None]
+    nested = [model for each in inner for model in _models(each)]
+    return nested if type_.model is None else [*nested, type_.model]
 
 
 def is_model(value: object) -> bool:

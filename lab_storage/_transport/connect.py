@@ -12,14 +12,12 @@ from urllib3.util.wait import wait_for_write
 
 from lab_storage._transport.exchange import Exchange
 from lab_storage._transport.interruptions import find_interruption
-from lab_storage._transport.resolver import Resolver
+from lab_storage._transport.resolver import look_up
 from lab_storage._transport.sockets import socket_classes
 from lab_storage.timeout import SLICE_SECONDS
 
 # A connection that nobody answers on is given up after this, and tried again.
 CONNECT_SECONDS = 30.0
-
-_resolver = Resolver()
 
 
 # SO_KEEPALIVE finds a peer that is gone while nothing is being said.
@@ -92,7 +90,7 @@ def _await_connection(sock: Any, address: Any, exchange: Exchange, seconds: floa
 def _addresses(host: str, port: int, exchange: Exchange) -> list[Any]:
     host = host.strip("[]")
     if not _is_address(host):
-        return _resolver.look_up(host, port, exchange)
+        return look_up(host, port, exchange)
     return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
 
 

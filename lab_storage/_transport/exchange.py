@@ -18,13 +18,21 @@ from time import monotonic
 from typing import Any
 
 from lab_storage._transport.interruptions import find_interruption
-from lab_storage.timeout import SLICE_SECONDS, Timeout
+from lab_storage.timeout import SLICE_SECONDS, Signal, Timeout
 
 current_exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class ExchangeOverError(TimeoutError):
-    """The deadline has passed, or somebody cancelled. Never reaches a caller."""
+    """The deadline has passed, or somebody cancelled. Never reaches a caller.
+
+    Attributes
+    ----------
+    waiting_for
+        What has not happened yet, where that is not an answer of the server.
+    """
+
+    waiting_for: str | None = None
 
 
 class IdleError(TimeoutError):
@@ -131,6 +139,10 @@ class Exchange:
         if left <= 0 or self._timeout.cancelled:
             raise ExchangeOverError("the deadline has passed")
         return left
+
+    def wait(self, signal: Signal, seconds: float) -> None:
+        """Block until ``signal`` is set, for at most ``seconds``, or until this is over."""
+        self._timeout._wait(signal, seconds)
 
     def bound(self, sock: Any, operation: Callable[..., Any], *arguments: Any) -> Any:
         """Run a socket operation that may be repeated after a timeout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 
@@ -9,10 +10,12 @@ def find_interruption(error: BaseException) -> BaseException | None:
     """Find the exception that somebody's signal handler raised, in ``error`` or behind it.
 
     A time limit may well be a `TimeoutError` raised by a handler of SIGALRM.
-    urllib3 takes it for the socket's and wraps it. It is told by where it comes
+    urllib3 takes it for the socket's and wraps it. It is recognised by where it comes
     from: an error of a class, or raised in a function, of neither the standard
     library, nor urllib3, nor this package is not about our socket. Nor is one without
-    arguments: ``PyThreadState_SetAsyncExc`` makes such.
+    arguments: ``PyThreadState_SetAsyncExc`` makes such. Nor is one that comes out of the switch
+    to another greenlet, as what is thrown into a greenlet does, unless its words are those of
+    gevent or eventlet at the timeout of a socket.
     """
     return next((found for found in causal_chain(error) if _is_interruption(found)), None)
 
@@ -29,8 +32,14 @@ def _is_interruption(error: BaseException) -> bool:
         return not _is_of_network(type(error).__module__)
     while trace.tb_next is not None:
         trace = trace.tb_next
-    from_elsewhere = not _is_of_network(trace.tb_frame.f_globals.get("__name__"))
-    return from_elsewhere or (isinstance(error, OSError) and not error.args)
+    module = str(trace.tb_frame.f_globals.get("__name__"))
+    if not _is_of_network(module) or (isinstance(error, OSError) and not error.args):
+        return True
+    return _SWITCH.match(module) is not None and _is_thrown(error)
+
+
+def _is_thrown(error: BaseException) -> bool:
+    return not (isinstance(error, TimeoutError) and error.args[0] in _TIMEOUTS_OF_GREENLETS)
 
 
 def _is_of_network(module: object) -> bool:
@@ -47,6 +56,15 @@ def causal_chain(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or found.__context__
 
 
+# Where greenlets are switched: the function itself is compiled, or belongs to no module.
+_SWITCH = re.compile(r"gevent\..*greenlet_primitives|eventlet\.hubs\.")
+# In gevent/_socketcommon.py and gevent/ssl.py; eventlet has the first alone.
+_TIMEOUTS_OF_GREENLETS = (
+    "timed out",
+    "The read operation timed out",
+    "The write operation timed out",
+    "The handshake operation timed out",
+)
 _NETWORK_MODULES = {
     "_socket", "_ssl", "contextlib", "encodings", "eventlet", "gevent", "http", "idna", "io",
     "json", "kubernetes", "lab_storage", "selectors", "socket", "socks", "ssl", "urllib3",

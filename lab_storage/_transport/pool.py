@@ -1,30 +1,29 @@
 """Connections and pools of urllib3 on sockets that keep deadlines.
 
-urllib3 asks the classes of its pools for connections; `use_deadlines` gives a
+urllib3 asks the classes of its pools for connections; `take_over` gives a
 pool manager those of this module. It needs no more of urllib3 than that.
 """
 
 from __future__ import annotations
 
-import collections
+import copy
 import http.client
-import queue
 import socket
-import ssl
-from time import monotonic
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.poolmanager import pool_classes_by_scheme
 
 from lab_storage._transport.connect import SOCKET_OPTIONS, connect
 from lab_storage._transport.exchange import current_exchange, innermost_socket
+from lab_storage._transport.idle import IdleConnections
 from lab_storage._transport.interruptions import find_interruption
 
-# A connection that nobody used for this long is closed, not kept.
-KEEP_SECONDS = 120.0
+# There is one, but a hook may change it.
+_MOST_HOSTS = 4
 
 
 class _Response(http.client.HTTPResponse):
@@ -49,6 +48,10 @@ class _Connection(HTTPConnection):
 
     response_class = _Response
     last_used = 0.0
+
+    def __str__(self) -> str:
+        # urllib3's texts begin with it.
+        return f"{self.host}:{self.port}"
 
     def _new_conn(self) -> socket.socket:
         exchange = current_exchange.get()
@@ -84,51 +87,16 @@ class _TLSConnection(_Connection, HTTPSConnection):
     """The same over TLS."""
 
 
-class _IdleConnections:
-    """The connections that are not in use: as many as there ever were at once.
-
-    urllib3's own bound would have a connection thrown away, with a warning, for
-    each thread above it. Those that are not used for `KEEP_SECONDS` go.
-
-    It has what a pool needs of a `queue.LifoQueue`, and no lock. The one of a queue stays
-    locked for ever where an exception of a signal handler comes between its being taken and
-    the ``with``; here each step is a single one.
-    """
-
-    def __init__(self, maxsize: int = 0) -> None:
-        del maxsize
-        self._idle: collections.deque[Any] = collections.deque()
-
-    def put(self, item: Any, block: bool = True) -> None:
-        """Keep a connection. None is "make one" to a pool, which an empty queue says too."""
-        del block
-        if item is None:
-            return
-        item.last_used = monotonic()
-        self._idle.append(item)
-        try:
-            while self._idle[0].last_used < item.last_used - KEEP_SECONDS:
-                self._idle.popleft().close()
-        except IndexError:
-            pass  # others have taken them all
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Give the connection that was in use last."""
-        del block, timeout
-        try:
-            item = self._idle.pop()
-        except IndexError:
-            raise queue.Empty from None
-        if item.last_used < monotonic() - KEEP_SECONDS:
-            # Something on the way may have forgotten it. It opens itself anew.
-            item.close()
-        return item
-
-
 class _DeadlinePool:
     """What is the same for plain and TLS pools."""
 
-    QueueCls: Any = _IdleConnections
+    QueueCls: Any = IdleConnections
+    host: str
+    port: int | None
+
+    def __str__(self) -> str:
+        # urllib3's texts begin with it.
+        return f"{self.host}:{self.port}"
 
     def _put_conn(self, conn: Any) -> None:
         # Before another thread can have it.
@@ -146,22 +114,50 @@ class _TLSPool(_DeadlinePool, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-def use_deadlines(manager: urllib3.PoolManager, context: ssl.SSLContext) -> None:
-    """Have ``manager`` make one request a try, on sockets of this module, by one TLS context."""
-    options = manager.connection_pool_kw
-    for read_into_the_context in (
-        "ca_certs",
-        "ca_cert_dir",
-        "ca_cert_data",
-        "cert_file",
-        "key_file",
-    ):
-        options.pop(read_into_the_context, None)
+# What is read into a TLS context once, and not by urllib3 for each connection.
+_OF_CONTEXT = "ca_certs", "ca_cert_dir", "ca_cert_data", "cert_file", "key_file", "key_password"
+
+
+def check_manager(manager: urllib3.PoolManager) -> None:
+    """Refuse a pool manager whose connections could not keep a deadline.
+
+    Raises
+    ------
+    TypeError
+        If it is one.
+    """
+    classes = manager.pool_classes_by_scheme
+    if classes is pool_classes_by_scheme:
+        return
+    # Those for a SOCKS proxy are known: connecting has a timeout there, and the rest no more.
+    for each in classes.values():
+        if not each.__module__.startswith("urllib3."):
+            raise TypeError(
+                f"the api_client's pool manager has pools of the class {each.__module__}."
+                f"{each.__qualname__}, on whose connections no deadline can be kept"
+            )
+
+
+def take_over(
+    theirs: urllib3.PoolManager, context: Any, proxy_context: Any
+) -> urllib3.PoolManager:
+    """Make a pool manager of the same class and settings, with pools of its own.
+
+    It makes one request a try, on sockets that keep deadlines, by the TLS contexts.
+    """
+    manager = copy.copy(theirs)
+    manager.pools = type(theirs.pools)(_MOST_HOSTS)
+    manager.connection_pool_kw = options = dict(theirs.connection_pool_kw)
+    for name in _OF_CONTEXT:
+        options.pop(name, None)
+    proxy = options.get("_proxy_config")
+    if proxy is not None:
+        options["_proxy_config"] = manager.proxy_config = proxy._replace(ssl_context=proxy_context)
     options["ssl_context"] = context
     options["retries"] = urllib3.Retry(False, redirect=False)
     options["block"] = False
     options["maxsize"] = 1
     options.setdefault("socket_options", SOCKET_OPTIONS)
-    if manager.pool_classes_by_scheme is urllib3.poolmanager.pool_classes_by_scheme:
+    if theirs.pool_classes_by_scheme is pool_classes_by_scheme:
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-    # Otherwise, as for a SOCKS proxy, connecting has a timeout and no more.
+    return manager

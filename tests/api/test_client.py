@@ -402,9 +402,9 @@ class TestCredentials:
         made: list[int] = []
         make = Session.__init__
 
-        def count(session: Any, *arguments: Any) -> None:
+        def count(session: Any, *arguments: Any, **options: Any) -> None:
             made.append(1)
-            make(session, *arguments)
+            make(session, *arguments, **options)
 
         monkeypatch.setattr(Session, "__init__", count)
         gate, lock, rest = threading.Barrier(8), threading.Lock(), [status(401)] * 8

@@ -10,7 +10,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from lab_storage import LabStorage
-from lab_storage._transport import resolver as _resolver
+from lab_storage._transport import background as _background
 from tests.support.villain import Villain
 
 StorageOf = Callable[..., LabStorage]
@@ -20,7 +20,7 @@ StorageOf = Callable[..., LabStorage]
 def _short_lived_resolver() -> Iterator[None]:
     """The thread that looks names up does not stay: some tests count threads."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_resolver, "RESOLVER_IDLE_SECONDS", 0.05)
+        patch.setattr(_background, "IDLE_SECONDS", 0.05)
         yield
 
 

@@ -197,6 +197,23 @@ def looking_up(tls: bool, patch: pytest.MonkeyPatch) -> Iterator[Scene]:
             released.set()
 
 
+@contextmanager
+def refreshing(tls: bool, patch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """The caller's hook for credentials does not return."""
+    asked, released = threading.Event(), threading.Event()
+
+    def hook(_: Any) -> None:
+        asked.set()
+        released.wait(30)
+
+    with Villain() as villain:
+        try:
+            settings = {"refresh_api_key_hook": hook}
+            yield Scene(villain, read_phase, lambda: asked.wait(5), settings)
+        finally:
+            released.set()
+
+
 def handshaking(how: str) -> Callable[..., Any]:
     """TLS is begun and does not get on."""
 
@@ -326,6 +343,7 @@ def creating(workers: int, requests: int, accounts: bool) -> Callable[..., Any]:
 STATES = [
     State("connecting", connecting, tls=(True,)),
     State("looking a name up", looking_up, tls=(True,)),
+    State("in a refresh hook", refreshing, tls=(False,)),
     State("in a silent handshake", handshaking("silent"), tls=(True,)),
     State("in a dripping handshake", handshaking("dripping"), tls=(True,)),
     State("sending", sending),

@@ -205,6 +205,8 @@ class Villain:
         The requests, in the order of their arrival.
     connections
         How many connections there have been, those that never got to a request too.
+    context
+        What it speaks TLS by; another may be put in its place.
     """
 
     def __init__(
@@ -228,7 +230,7 @@ class Villain:
         self._threads: list[threading.Thread] = []
         self._drain = threading.Event()
         self._closing = False
-        self._context = server_context(client_certificates) if self.tls else None
+        self.context = server_context(client_certificates) if self.tls else None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, name="villain", daemon=True)
@@ -334,8 +336,8 @@ class Villain:
     def _converse(self, sock: Any, number: int) -> None:
         if self._handshake is not None:
             self._stall_handshake(Peer(self, sock, number))
-        if self._context is not None:
-            sock = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        if self.context is not None:
+            sock = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             with self._changed:
                 self._open[number] = sock
             try:
@@ -600,7 +602,15 @@ def black_hole() -> Iterator[int]:
 
 
 class Authority:
-    """A certificate authority of these tests, made once."""
+    """A certificate authority, with its files in a directory.
+
+    Attributes
+    ----------
+    file
+        Its own certificate.
+    client_certificate, client_key
+        A certificate for a client, and its key.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._authority = trustme.CA()

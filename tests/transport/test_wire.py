@@ -15,7 +15,6 @@ from unittest import mock
 
 import pytest
 from structlog.testing import LogCapture
-from urllib3.util.ssl_ import create_urllib3_context
 
 from lab_storage import (
     OperationCancelledError,
@@ -23,7 +22,7 @@ from lab_storage import (
     PodPhase,
 )
 from lab_storage._api import client as _client
-from lab_storage._transport import pool as _pool
+from lab_storage._transport import idle as _idle
 from lab_storage._transport import tls as _tls
 from lab_storage._transport.exchange import Exchange, ExchangeOverError, IdleError
 from lab_storage._transport.sockets import socket_classes
@@ -250,7 +249,7 @@ class TestConnections:
         self, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Something on the way may have forgotten it, and would say nothing for ever."""
-        monkeypatch.setattr(_pool, "KEEP_SECONDS", 0.0)
+        monkeypatch.setattr(_idle, "KEEP_SECONDS", 0.0)
         with Villain(json_answer(PENDING), tls=True) as villain:
             storage = storage_of(villain)
             for _ in range(2):
@@ -264,7 +263,7 @@ class TestConnections:
     ) -> None:
         """Whoever puts one back closes those that were not used for long."""
         clock = [1000.0]
-        monkeypatch.setattr(_pool, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(_idle, "monotonic", lambda: clock[0])
         gate = threading.Barrier(5)
 
         def script(_: Any) -> Any:
@@ -277,7 +276,7 @@ class TestConnections:
                 for _ in range(5):
                     threads.submit(read_phase, storage, timeout_of(5))
             gate = threading.Barrier(1)
-            clock[0] += _pool.KEEP_SECONDS - 1
+            clock[0] += _idle.KEEP_SECONDS - 1
             read_phase(storage, timeout_of(5))
             kept = villain.open_connections
             clock[0] += 2
@@ -327,8 +326,8 @@ class TestConnections:
         self, storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The authorities' certificates are read once, not for each connection."""
-        made = mock.Mock(wraps=create_urllib3_context)
-        monkeypatch.setattr(_tls, "create_urllib3_context", made)
+        made = mock.Mock(wraps=_tls._new_context)
+        monkeypatch.setattr(_tls, "_new_context", made)
         gate = threading.Barrier(4)
 
         def script(_: Any) -> Any:

@@ -1,0 +1,120 @@
+"""Reading the body of an answer: in pieces, under its exchange's deadline, and not without end."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from urllib3.exceptions import DecodeError, HTTPError
+
+from lab_storage._transport.exchange import Exchange
+
+# How long a body may be, decompressed. A page of 500 pods has some 10 MB, and what a
+# server stores as one object has 1.5 MB (etcd's --max-request-bytes).
+MOST_BYTES = 32 << 20
+PIECE_BYTES = 1 << 16
+
+
+class BodyTooLargeError(HTTPError):
+    """The body is longer than anybody could want. Never reaches a caller."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+
+
+def read_body(response: Any, exchange: Exchange) -> bytes:
+    """Read the body of urllib3's ``response`` to its end. Blocks, by the exchange's deadline.
+
+    Raises
+    ------
+    BodyTooLargeError
+        If it has more than `MOST_BYTES`, or says that it will.
+    ExchangeOverError
+        If it is not there by the deadline.
+    HTTPError, OSError
+        If it cannot be read.
+    """
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) > MOST_BYTES:
+        raise BodyTooLargeError
+    # Not a list of pieces: whatever prints the local variables of a traceback cannot look in.
+    body = io.BytesIO()
+    for piece in decoded(_pieces(response), response, exchange):
+        body.write(piece)
+        if body.tell() > MOST_BYTES:
+            raise BodyTooLargeError
+    return body.getvalue()
+
+
+def _pieces(response: Any) -> Iterator[bytes]:
+    while piece := response.read(PIECE_BYTES, decode_content=False):
+        yield piece
+
+
+def decoded(pieces: Iterable[bytes], response: Any, exchange: Exchange) -> Iterator[bytes]:
+    """Decompress the pieces of a body, each into pieces that are not much larger.
+
+    API servers compress by gzip or not at all, and requests ask for neither (feature gate
+    APIResponseCompression in
+    https://kubernetes.io/docs/reference/command-line-tools-reference/feature-gates/).
+
+    Raises
+    ------
+    DecodeError
+        If it is compressed by other means, or damaged.
+    ExchangeOverError
+        After the deadline, between two pieces.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in {"gzip", "x-gzip"}:
+        pieces = _unzipped(pieces)
+    elif encoding not in {"", "identity"}:
+        raise DecodeError("the answer is compressed by other means than gzip")
+    for piece in pieces:
+        exchange.seconds()
+        yield piece
+
+
+def _unzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    # urllib3 before 2.6 decompresses a piece at once, to a thousand times its size.
+    member = _Member()
+    try:
+        for piece in pieces:
+            rest = piece
+            while rest:
+                if member.eof:
+                    member = _Member()
+                yield from member.read(rest)
+                rest = member.unused
+    except zlib.error as error:
+        raise DecodeError("the compressed answer is damaged") from error
+    if not member.eof:
+        raise DecodeError("the compressed answer is not whole")
+
+
+class _Member:
+    """One member of a gzip file (RFC 1952, section 2.2), of which there may be several."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    @property
+    def eof(self) -> bool:
+        """Whether it has been read to its end."""
+        return self._zlib.eof
+
+    @property
+    def unused(self) -> bytes:
+        """What comes after its end."""
+        return self._zlib.unused_data
+
+    def read(self, data: bytes) -> Iterator[bytes]:
+        """Yield what ``data`` goes on with."""
+        while data or not self.eof:
+            piece = self._zlib.decompress(data, PIECE_BYTES)
+            data = self._zlib.unconsumed_tail
+            if not piece:
+                return
+            yield piece
