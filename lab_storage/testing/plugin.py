@@ -1,7 +1,6 @@
 """Fixtures of pytest: the embedded API server, and the recorder and player.
 
-They are there for who asks for them, in a ``conftest.py``, and never by
-themselves:
+They are loaded by name, in a ``conftest.py``, and never by themselves:
 
 .. code-block:: python
 
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @pytest.fixture
 def embedded_server() -> Iterator[EmbeddedServer]:
-    """An embedded API server of the test's own, that runs until the test has ended."""
+    """An embedded API server for this test alone, which runs until the test has ended."""
     with EmbeddedServer() as server:
         yield server
 
@@ -55,15 +55,22 @@ def embedded_storage(embedded_api_client: Any) -> Iterator[LabStorage]:
 
 @pytest.fixture
 def recording_player() -> Iterator[Callable[..., Player]]:
-    """Plays a recording until the test ends: call it with the file.
+    """Plays a recording until the test ends: call it with the file, and perhaps a client.
 
-    A second argument is the client to play to; without one it is a new one, of no
-    server. It gives the `Player`, whose ``api_client`` is that client. Answers that the
-    test did not ask for are an error at its end.
+    Without one it is a new client, of no server. It returns the `Player`, whose
+    ``api_client`` is that client. Answers that the test did not ask for are an error at
+    its end.
+
+    .. code-block:: python
+
+        def test_lab_is_read(recording_player):
+            player = recording_player("lab.yaml")
+            read_a_lab(player.api_client)
     """
     with ExitStack() as stack:
 
         def play(path: str | Path, api_client: Any = None) -> Player:
+            path, api_client = _sorted_out(path, api_client)
             if api_client is None:
                 api_client = stack.enter_context(client.ApiClient(client.Configuration()))
             return stack.enter_context(Player(api_client, Path(path)))
@@ -73,13 +80,27 @@ def recording_player() -> Iterator[Callable[..., Player]]:
 
 @pytest.fixture
 def recording_recorder() -> Iterator[Callable[..., Recorder]]:
-    """Records until the test ends: call it with a client and the file to write.
+    """Records until the test ends: call it with the file to write, and a client.
 
-    Further arguments are those of `Recorder`, which it gives.
+    Further arguments are those of `Recorder`, which it returns.
+
+    .. code-block:: python
+
+        def test_lab_is_recorded(recording_recorder, cluster_api_client):
+            recording_recorder("lab.yaml", cluster_api_client)
+            read_a_lab(cluster_api_client)
     """
     with ExitStack() as stack:
 
-        def record(api_client: Any, path: str | Path, **options: Any) -> Recorder:
+        def record(path: str | Path, api_client: Any, **options: Any) -> Recorder:
+            path, api_client = _sorted_out(path, api_client)
             return stack.enter_context(Recorder(api_client, Path(path), **options))
 
         yield record
+
+
+def _sorted_out(path: Any, api_client: Any) -> tuple[str | Path, Any]:
+    """Take the two in the order of the classes as well, as the recorder once did."""
+    if isinstance(api_client, (str, PathLike)):
+        return Path(api_client), path
+    return path, api_client

@@ -39,8 +39,8 @@ from lab_storage import (
 )
 from lab_storage._api.creation import manager_of
 from lab_storage._api.workers import MOST_WORKERS
+from lab_storage.testing._pods.courses import START_ANNOTATION as START
 from tests.plane.control_plane import ControlPlane
-from tests.plane.kubelet_behaviours import START
 from tests.plane.remote import Cluster
 from tests.support.interruptions import TimeLimit
 from tests.support.labs import lab_of, names_of, timeout_of

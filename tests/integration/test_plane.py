@@ -17,7 +17,7 @@ import pytest
 import urllib3
 from kubernetes import client, config
 
-from tests.plane import kubelet_behaviours
+from lab_storage.testing._pods.courses import DELAY_ANNOTATION
 from tests.plane.control_plane import ControlPlane
 from tests.plane.keeper_process import ControlPlaneError
 from tests.plane.programs import BINARIES, NODE, ROOT
@@ -158,7 +158,7 @@ class TestKubelet:
     def test_delay_comes_before_the_start(self, namespace: Namespace) -> None:
         """A pod with a delay is Pending at least as long."""
         began = time.monotonic()
-        namespace.create_pod(annotations={kubelet_behaviours.DELAY: "0.5"})
+        namespace.create_pod(annotations={DELAY_ANNOTATION: "0.5"})
 
         eventually(lambda: namespace.phase() == "Running")
 

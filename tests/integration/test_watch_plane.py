@@ -24,7 +24,7 @@ from lab_storage import (
     Timeout,
 )
 from lab_storage._api.call import Call
-from tests.plane.kubelet_behaviours import START
+from lab_storage.testing._pods.courses import START_ANNOTATION as START
 from tests.plane.programs import NODE
 from tests.plane.remote import Cluster
 from tests.support.labs import timeout_of

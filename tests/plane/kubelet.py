@@ -3,7 +3,7 @@
 A process of its own, so that it takes nothing from the interpreter of the
 tests, that it ends by a signal, and that a node is dead while it is stopped by
 another. It watches the pods that the scheduler has bound to its node and
-writes what a kubelet writes about them (:mod:`tests.plane.kubelet_behaviours`). It
+writes what a kubelet writes about them (:mod:`tests.plane.kubelet_requests`). It
 runs no containers.
 
 After a failure of any kind, kube-apiserver's death included, it begins anew
@@ -25,8 +25,16 @@ from typing import TYPE_CHECKING
 
 import urllib3
 
-from .kubelet_behaviours import Pause, Step, remove, start, stop
-from .kubelet_requests import STRATEGIC_MERGE_PATCH, Json, Request
+from .kubelet_requests import (
+    STRATEGIC_MERGE_PATCH,
+    Json,
+    Pause,
+    Request,
+    Step,
+    remove,
+    start,
+    stop,
+)
 from .programs import NODE
 
 if TYPE_CHECKING:

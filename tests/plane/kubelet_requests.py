@@ -1,8 +1,11 @@
-"""The requests of a kubelet: events, and the status of a pod.
+"""The requests by which a kubelet says how a pod fares, and in which order.
 
-Reasons and messages are those of Kubernetes 1.37 (``pkg/kubelet/events``,
-``pkg/kubelet/images`` and ``pkg/kubelet/kuberuntime`` of its repository).
-Times are taken when a request is made up.
+How pods fare is the table of `lab_storage.testing`, which the embedded server follows too
+(`lab_storage.testing._pods.behaviours`). The annotation `START_ANNOTATION` of a pod names
+its behaviour, and `DELAY_ANNOTATION` says how many seconds its first image is pulled.
+
+There are fewer requests than a real kubelet makes, so that 500 pods can start at once: what
+passes by itself within moments is in the events, and not in the status.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from lab_storage.testing._pods.courses import Course, Paused, Shown, Told, script_of
+from lab_storage.testing._pods.statuses import pod_status
 
 from .programs import NODE
 
@@ -33,75 +39,96 @@ class Request:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True)
+class Pause:
+    """Time in which nothing is written."""
+
+    seconds: float
+
+
+Step = Request | Pause
+
+
+def start(pod: Json) -> Iterator[Step]:
+    """How a pod that the scheduler has bound to the node starts, or does not.
+
+    Raises
+    ------
+    ValueError
+        If its annotations ask for what there is not.
+    """
+    behaviour, delay_seconds = script_of(pod)
+    requests = PodRequests(pod)
+    return requests.of(requests.course.start(behaviour or "run", delay_seconds or 0.0))
+
+
+def stop(pod: Json) -> Iterator[Step]:
+    """What is said when a pod with running containers is to go."""
+    requests = PodRequests(pod)
+    return requests.of(requests.course.stop())
+
+
+def remove(pod: Json) -> Iterator[Step]:
+    """How a pod goes whose containers have ended."""
+    requests = PodRequests(pod)
+    if pod["status"].get("phase") not in {"Succeeded", "Failed"}:
+        yield from requests.of([requests.course.end()])
+    options = {"gracePeriodSeconds": 0, "preconditions": {"uid": requests.uid}}
+    yield Request("DELETE", requests.path, options)
+
+
 class PodRequests:
     """The requests of one pod."""
 
     def __init__(self, pod: Json) -> None:
-        metadata, spec = pod["metadata"], pod["spec"]
+        metadata = pod["metadata"]
+        self.course = Course(pod)
         self.namespace: str = metadata["namespace"]
         self.name: str = metadata["name"]
         self.uid: str = metadata["uid"]
         self.path = f"/api/v1/namespaces/{quote(self.namespace)}/pods/{quote(self.name)}"
-        self.init_containers: list[Json] = spec.get("initContainers") or []
-        self.containers: list[Json] = spec["containers"]
 
-    def run_containers(self, containers: Iterable[Json]) -> Iterator[Request]:
-        """Containers are started, one after another."""
-        for container in containers:
-            yield from self.run_container(container)
+    def of(self, steps: Iterable[Told | Shown | Paused]) -> Iterator[Step]:
+        """Make requests of steps, as somebody takes them."""
+        for step in steps:
+            if isinstance(step, Paused):
+                yield Pause(step.seconds)
+            elif isinstance(step, Told):
+                yield self.event(step)
+            elif not step.status.passing:
+                yield self.status(step)
 
-    def run_container(self, container: Json) -> Iterator[Request]:
-        """One container is started."""
-        yield self.pulling(container)
-        yield self.pulled(container)
-        yield self.event("Created", "Container created", container)
-        yield self.event("Started", "Container started", container)
-
-    def pulling(self, container: Json) -> Request:
-        """An image is asked for."""
-        return self.event("Pulling", f'Pulling image "{container["image"]}"', container)
-
-    def pulled(self, container: Json) -> Request:
-        """An image is there."""
-        message = (
-            f'Successfully pulled image "{container["image"]}" in 1ms (1ms including waiting). '
-            "Image size: 1048576 bytes."
-        )
-        return self.event("Pulled", message, container)
-
-    def event(
-        self, reason: str, message: str, container: Json, *, count: int = 1, warning: bool = False
-    ) -> Request:
+    def event(self, told: Told) -> Request:
         """An event in the manner of core/v1; from the second on, that it came again.
 
         Its name is the same however often it is written, so that a repeat
         after a lost answer makes no second one.
         """
-        part = "initContainers" if container in self.init_containers else "containers"
-        field_path = f"spec.{part}{{{container['name']}}}"
-        digest = hashlib.sha256(f"{self.uid}\n{field_path}\n{reason}\n{message}".encode())
-        name = f"{self.name}.{digest.hexdigest()[:16]}"
+        known = f"{self.uid}\n{told.field_path}\n{told.reason}\n{told.message}"
+        name = f"{self.name}.{hashlib.sha256(known.encode()).hexdigest()[:16]}"
         events = f"/api/v1/namespaces/{quote(self.namespace)}/events"
         now = _now()
-        if count > 1:
-            again = {"count": count, "lastTimestamp": now}
+        if told.count > 1:
+            again = {"count": told.count, "lastTimestamp": now}
             return Request("PATCH", f"{events}/{quote(name)}", again, STRATEGIC_MERGE_PATCH)
+        involved = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+        }
+        if told.field_path is not None:
+            involved["fieldPath"] = told.field_path
         return Request(
             "POST",
             events,
             {
                 "metadata": {"name": name, "namespace": self.namespace},
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "namespace": self.namespace,
-                    "name": self.name,
-                    "uid": self.uid,
-                    "fieldPath": field_path,
-                },
-                "type": "Warning" if warning else "Normal",
-                "reason": reason,
-                "message": message,
+                "involvedObject": involved,
+                "type": told.type,
+                "reason": told.reason,
+                "message": told.message,
                 "count": 1,
                 "firstTimestamp": now,
                 "lastTimestamp": now,
@@ -111,109 +138,11 @@ class PodRequests:
             },
         )
 
-    def waiting(self, reason: str, message: str | None = None) -> Request:
-        """The first container waits for that reason, the others for their turn."""
-        first, *others = self.containers
-        return self.status(
-            [
-                waiting(first, reason, message),
-                *(waiting(each, "ContainerCreating") for each in others),
-            ]
-        )
-
-    def status(
-        self, containers: list[Json], *, phase: str = "Pending", init: list[Json] | None = None
-    ) -> Request:
+    def status(self, shown: Shown) -> Request:
         """A new status, of this pod by UID and of no later one of its name."""
-        if init is None:
-            init = [_initialized(container) for container in self.init_containers]
-        now = _now()
-        ready = all(each["ready"] for each in containers)
-        conditions = {
-            "PodReadyToStartContainers": phase in {"Pending", "Running"},
-            "Initialized": all("waiting" not in each["state"] for each in init),
-            "ContainersReady": ready,
-            "Ready": ready,
-        }
-        return Request(
-            "PATCH",
-            f"{self.path}/status",
-            {
-                "metadata": {"uid": self.uid},
-                "status": {
-                    "phase": phase,
-                    "hostIP": "127.0.0.1",
-                    "hostIPs": [{"ip": "127.0.0.1"}],
-                    "podIP": "10.1.0.1",
-                    "podIPs": [{"ip": "10.1.0.1"}],
-                    "startTime": now,
-                    "conditions": [
-                        {"type": name, "status": str(value), "lastTransitionTime": now}
-                        for name, value in conditions.items()
-                    ],
-                    "initContainerStatuses": init,
-                    "containerStatuses": containers,
-                },
-            },
-            STRATEGIC_MERGE_PATCH,
-        )
-
-
-def waiting(container: Json, reason: str, message: str | None = None) -> Json:
-    """The status of a container that waits."""
-    state = {"reason": reason} if message is None else {"reason": reason, "message": message}
-    return {
-        "name": container["name"],
-        "image": container["image"],
-        "imageID": "",
-        "ready": False,
-        "started": False,
-        "restartCount": 0,
-        "state": {"waiting": state},
-    }
-
-
-def running(container: Json) -> Json:
-    """The status of a container that runs and is ready."""
-    return {
-        **_created(container),
-        "ready": True,
-        "started": True,
-        "state": {"running": {"startedAt": _now()}},
-    }
-
-
-def terminated(container: Json, exit_code: int) -> Json:
-    """The status of a container that has ended."""
-    now = _now()
-    created = _created(container)
-    ended = {
-        "exitCode": exit_code,
-        "reason": "Error" if exit_code else "Completed",
-        "startedAt": now,
-        "finishedAt": now,
-        "containerID": created["containerID"],
-    }
-    return {**created, "ready": False, "started": False, "state": {"terminated": ended}}
-
-
-def _initialized(container: Json) -> Json:
-    # One with this policy is a sidecar, which runs on beside the others:
-    # https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
-    if container.get("restartPolicy") == "Always":
-        return running(container)
-    return {**terminated(container, 0), "ready": True}
-
-
-def _created(container: Json) -> Json:
-    digest = hashlib.sha256(container["name"].encode()).hexdigest()
-    return {
-        "name": container["name"],
-        "image": container["image"],
-        "imageID": f"sha256:{hashlib.sha256(container['image'].encode()).hexdigest()}",
-        "containerID": f"containerd://{digest}",
-        "restartCount": 0,
-    }
+        status = pod_status(self.course, shown, _now())
+        body = {"metadata": {"uid": self.uid}, "status": status}
+        return Request("PATCH", f"{self.path}/status", body, STRATEGIC_MERGE_PATCH)
 
 
 def _now() -> str:

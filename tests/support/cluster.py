@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.plane import kubelet_behaviours
+from lab_storage.testing._pods.courses import START_ANNOTATION
 from tests.support.processes import process_state
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Namespace:
 
     def create_pod(self, name: str = "lab", behaviour: str | None = None, **spec: Any) -> str:
         """Create a pod that is to fare as `behaviour` says; its UID."""
-        annotations = {} if behaviour is None else {kubelet_behaviours.START: behaviour}
+        annotations = {} if behaviour is None else {START_ANNOTATION: behaviour}
         annotations |= spec.pop("annotations", {})
         created = self.core.create_namespaced_pod(
             self.name,

@@ -318,7 +318,7 @@ def test_init_crash_without_an_init_container_is_logged(
             assert phase("Pending")(plain.ask("GET", in_lab("pods", "x"))[1])
     finally:
         logging.getLogger("lab_storage.testing").removeHandler(handler)
-    assert "pod x has no init container to crash" in caplog.text
+    assert "needs an init container; pod x_lab" in caplog.text
 
 
 def test_pod_goes_when_its_grace_is_over(plain: Plain) -> None:

@@ -41,7 +41,7 @@ def test_each_test_has_a_server_of_its_own(embedded_storage):
 
 
 def test_server_is_recorded(embedded_api_client, recording_recorder, request):
-    recording_recorder(embedded_api_client, request.path.with_name("recorded.yaml"))
+    recording_recorder(request.path.with_name("recorded.yaml"), embedded_api_client)
     names = [item.metadata.name for item in core(embedded_api_client).list_namespace().items]
     assert "default" in names
 
@@ -52,24 +52,31 @@ def test_recording_is_played(recording_player, request):
     assert "default" in names
 
 
+def test_order_of_the_classes_serves_too(
+    embedded_api_client, recording_recorder, tmp_path
+):
+    recorder = recording_recorder(embedded_api_client, tmp_path / "other.yaml")
+    assert (tmp_path / "other.yaml") == recorder.path
+
+
 def core(api_client):
     return client.CoreV1Api(api_client)
 """
 
 
-def test_fixtures_serve_who_loads_them(
+def test_fixtures_serve_whoever_loads_them(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lab starts, on a server of the test's own; what it said is recorded and played."""
+    """A lab starts on a server for that test alone; what it says is recorded and played."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest('pytest_plugins = ["lab_storage.testing.plugin"]')
     pytester.makepyfile(USER_TESTS)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q")
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=5)
 
 
 def test_fixtures_are_not_there_by_themselves(pytester: pytest.Pytester) -> None:
-    """The library is no plugin of everybody's pytest."""
+    """The library does not add itself to everybody's pytest."""
     pytester.makepyfile("def test_it(embedded_server): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q")
     result.assert_outcomes(errors=1)

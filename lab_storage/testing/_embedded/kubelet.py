@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lab_storage.testing._pods.behaviours import BEHAVIOURS
+from lab_storage.testing._pods.courses import script_of
+
 from .deletion import DeleteOptions
 from .metadata import micro_timestamp, timestamp
-from .pod_validation import DELAY_ANNOTATION, START_ANNOTATION, STARTS
 from .resources import PODS, is_going, name_of
-from .starts import ENDED, NODE, PodWriter, record, terminated
+from .starts import ENDED, NODE, PodWriter, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,15 +50,14 @@ class PodScript:
     name, namespace
         Patterns as of the shell: ``jupyter-*``.
     start
-        One of ``run``, ``pending``, ``image-pull-back-off``, ``config-error``,
-        ``init-crash``, ``fail`` and ``succeed``.
+        A name in the table of behaviours.
     delay
         How long the first image is pulled.
     """
 
     name: str = "*"
     namespace: str = "*"
-    start: str = attrs.field(default="run", validator=attrs.validators.in_(STARTS))
+    start: str = attrs.field(default="run", validator=attrs.validators.in_(tuple(BEHAVIOURS)))
     delay: timedelta = timedelta(0)
 
     def fits(self, pod: Object) -> bool:
@@ -108,7 +109,7 @@ class Kubelet:
             if before is None and pod["spec"]["schedulerName"] == _SCHEDULER:
                 self._timers.soon(lambda: self._schedule(pod))
         elif node == NODE and (before is None or "nodeName" not in before["spec"]):
-            steps = self._start(PodWriter(self._objects, pod))
+            steps = self._start(pod)
             self._soon(lambda: self._advance(pod, steps))
 
     # Scheduling
@@ -175,26 +176,12 @@ class Kubelet:
         if pause_seconds is not None:
             self._later(pause_seconds, lambda: self._advance(seen, steps))
 
-    def _start(self, pod: PodWriter) -> Iterator[float]:
-        start, delay_seconds = self._script_of(pod.manifest)
-        run = {
-            "config-error": pod.fail_config,
-            "image-pull-back-off": pod.fail_pull,
-            "init-crash": pod.crash,
-            "pending": pod.pull_for_ever,
-        }.get(start)
-        if run is None:
-            yield from pod.run(delay_seconds)
-            pod.end(start)
-        else:
-            yield from run(delay_seconds)
-
-    def _script_of(self, pod: Object) -> tuple[str, float]:
-        annotations = pod["metadata"].get("annotations", {})
+    def _start(self, pod: Object) -> Iterator[float]:
         script = next((each for each in reversed(self._scripts) if each.fits(pod)), PodScript())
-        start = annotations.get(START_ANNOTATION, script.start)
-        delay = annotations.get(DELAY_ANNOTATION)
-        return start, script.delay.total_seconds() if delay is None else float(delay)
+        behaviour, delay_seconds = script_of(pod)
+        if delay_seconds is None:
+            delay_seconds = script.delay.total_seconds()
+        return PodWriter(self._objects, pod).start(behaviour or script.start, delay_seconds)
 
     def _plan_removal(self, pod: Object, *, first: bool) -> None:
         # Only containers that run take the time they are given.
@@ -205,20 +192,16 @@ class Kubelet:
         self._later(float(grace_seconds), lambda: self._remove(pod))
 
     def _say_killing(self, pod: Object) -> None:
-        current = PodWriter(self._objects, pod)
-        for container in pod["spec"]["containers"]:
-            text = f"Stopping container {container['name']}"
-            current.event("Killing", text, container)
+        with self._store.lock:
+            PodWriter(self._objects, pod).stop()
 
     def _remove(self, seen: Object) -> None:
         with self._store.lock:
             pod = self._current(seen)
             if pod is None or not is_going(pod):
                 return
-            current = PodWriter(self._objects, pod)
             if pod["status"].get("phase") not in ENDED:
-                killed = [terminated(each, 137) for each in current.containers]
-                current.set_status("Failed", killed)
+                PodWriter(self._objects, pod).end()
             options = DeleteOptions(grace_seconds=0)
             self._objects.delete(PODS, pod["metadata"]["namespace"], name_of(pod), options)
 

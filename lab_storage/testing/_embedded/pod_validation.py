@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from lab_storage.testing._pods.behaviours import BEHAVIOURS
+from lab_storage.testing._pods.courses import DELAY_ANNOTATION, START_ANNOTATION
+
 from .errors import (
     absent,
     duplicate,
@@ -32,20 +35,6 @@ if TYPE_CHECKING:
     from .errors import Cause
     from .resources import Object
 
-#: How a pod is to start on the embedded server: an annotation of its own.
-START_ANNOTATION = "lab-storage.test/start"
-#: How many seconds it takes until then.
-DELAY_ANNOTATION = "lab-storage.test/delay"
-#: What `START_ANNOTATION` may say.
-STARTS = (
-    "run",
-    "pending",
-    "image-pull-back-off",
-    "config-error",
-    "init-crash",
-    "fail",
-    "succeed",
-)
 _LARGEST_ID = 2147483647
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -94,8 +83,8 @@ def validate(pod: Object) -> Iterator[Cause]:
 def _script(metadata: Object) -> Iterator[Cause]:
     annotations = metadata.get("annotations", {})
     start = annotations.get(START_ANNOTATION, "run")
-    if start not in STARTS:
-        yield unsupported(f"metadata.annotations[{START_ANNOTATION}]", start, STARTS)
+    if start not in BEHAVIOURS:
+        yield unsupported(f"metadata.annotations[{START_ANNOTATION}]", start, tuple(BEHAVIOURS))
     delay = annotations.get(DELAY_ANNOTATION, "0")
     if re.fullmatch(r"\d+(\.\d+)?", delay) is None:
         field = f"metadata.annotations[{DELAY_ANNOTATION}]"

@@ -451,7 +451,8 @@ class EmbeddedServer:
             Patterns of the shell.
         start
             ``run``, ``pending``, ``image-pull-back-off``, ``config-error``,
-            ``init-crash``, ``fail`` or ``succeed``.
+            ``mount-error``, ``init-crash``, ``crash``, ``out-of-memory``,
+            ``not-ready``, ``fail`` or ``succeed``.
         delay
             How long the first image is pulled.
 

@@ -1,4 +1,4 @@
-"""The third pass: what a server makes up."""
+"""The fourth pass: what a server makes up."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from types import TracebackType
 from typing import Any, cast
@@ -14,6 +15,7 @@ from responses.registries import FirstMatchRegistry
 
 from .exchanges import Exchange, Request, Response
 from .files import load
+from .managers import Bindings
 from .steady import steady
 from .substitute import Substitute, encoded
 
@@ -33,7 +35,8 @@ class Player(Substitute):
     network. It is strict: each recorded answer is given as often as it was recorded, to
     the same request (method, URL, body, and the form that is asked for), the
     answers to one request in their order. Between different requests there is no order,
-    since some run side by side.
+    since some run side by side. A ``fieldManager`` that is unique to an operation may be
+    another one than was recorded.
 
     Parameters
     ----------
@@ -71,12 +74,13 @@ class Player(Substitute):
         # From 36 on a client that is told of no host has an empty one.
         host = str(self.api_client.configuration.host).rstrip("/") or "http://localhost"
         exchanges = load(self.path)
-        self.responses = responses.RequestsMock(registry=_Once)
-        self._registry = cast("_Once", self.responses.get_registry())
+        mock = responses.RequestsMock(registry=_Once)
+        self._take_place(_PlayingPool(mock, host))
+        self.responses = mock
+        self._registry = cast("_Once", mock.get_registry())
         self._registry.file, self._registry.host = self.path.name, host
         for exchange in exchanges:
-            self.responses.add(_Recorded(exchange, host))
-        self._take_place(_PlayingPool(self.responses, host))
+            mock.add(_Recorded(exchange, host, self._registry.bindings))
         return self
 
     def __exit__(
@@ -139,12 +143,17 @@ class _Once(FirstMatchRegistry):
         super().__init__()
         self.file = self.host = ""
         self.unexpected: list[UnexpectedRequestError] = []
+        self.bindings = Bindings()
+        self._lock = threading.Lock()
 
     def find(self, request: Any) -> tuple[Any, list[str]]:
         """Find the answer, and forget it."""
-        for place, response in enumerate(self.registered):
-            if response.matches(request)[0]:
-                return self.registered.pop(place), []
+        with self._lock:
+            for place, response in enumerate(self.registered):
+                if response.matches(request)[0]:
+                    if isinstance(response, _Recorded):
+                        response.bind(request)
+                    return self.registered.pop(place), []
         asked = _forms(request, self.host)
         why = self._why(asked)
         error = UnexpectedRequestError(f"{self.file} has no answer to {asked[0]}: {why}")
@@ -165,13 +174,16 @@ class _Once(FirstMatchRegistry):
 class _Recorded(responses.Response):
     """An answer of the recording, to one request."""
 
-    def __init__(self, exchange: Exchange, host: str) -> None:
+    def __init__(self, exchange: Exchange, host: str, bindings: Bindings) -> None:
         self.exchange = exchange
+        self._host = host
+        self._bindings = bindings
         request, response = exchange.request, exchange.response or Response(500)
         headers = {k: v for k, v in response.headers.items() if k.lower() != "content-type"}
 
         def is_asked(prepared: Any) -> tuple[bool, str]:
-            return request in _forms(prepared, host), "another request"
+            forms = _forms(prepared, host)
+            return any(bindings.fits(request, each) for each in forms), "another request"
 
         super().__init__(
             request.method,
@@ -182,6 +194,12 @@ class _Recorded(responses.Response):
             content_type=response.headers.get("Content-Type"),
             match=[is_asked],
         )
+
+    def bind(self, prepared: Any) -> None:
+        """Be the answer to this request: say its field manager in place of the recorded one."""
+        self._bindings.bind(self.exchange.request, _forms(prepared, self._host)[0])
+        if self.exchange.response is not None:
+            self.body = self._bindings.told(self.exchange.response.content)
 
 
 def _forms(prepared: Any, host: str) -> list[Request]:

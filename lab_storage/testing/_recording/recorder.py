@@ -39,6 +39,8 @@ class Recorder(Substitute):
       the client said first is its own and stays.
     - All times are the same, and so are the ages in tables.
     - ``timeoutSeconds`` is left out. So does a player, and it may differ.
+    - What makes a ``fieldManager`` unique, as that of `LabStorage.create` is, is
+      numbered.
     - What was asked stands in the order of its URLs, and what was answered to the same
       request in the order in which that happened.
 
@@ -65,10 +67,10 @@ class Recorder(Substitute):
         self._keep_secrets = keep_secrets
 
     def __enter__(self) -> Recorder:
+        self._take_place(_RecordingPool(self))
         self._exchanges: list[Exchange] = []
         self._credentials: set[str] = set()
         self._lock = threading.Lock()
-        self._take_place(_RecordingPool(self))
         return self
 
     def __exit__(

@@ -1,12 +1,13 @@
 """What a recording must not tell, and what would be another at each recording.
 
-Three passes, each a function of the one before:
+Four passes, each a function of the one before:
 
 1. `steady` looks at one value at a time. Credentials, certificates, the values of
    Secrets and the server's address go; times and ages become fixed ones; what has
    no order of its own is sorted. A player does the same to what is sent to it.
-2. `renumbered` counts resource versions anew.
-3. `renamed` gives what a server makes up (UIDs, addresses, generated names) values
+2. `numbered` counts the field managers that are unique to an operation.
+3. `renumbered` counts resource versions anew.
+4. `renamed` gives what a server makes up (UIDs, addresses, generated names) values
    of the same form, numbered in the order in which they stand in the file.
 
 The order of the file is that of what was asked, not of when: requests that run
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 from .exchanges import Exchange
 from .made_up import MADE_UP, renamed
+from .managers import numbered
 from .steady import TOKEN, steady
 from .urls import parts
 from .versions import RESOURCE_VERSION, renumbered
@@ -58,7 +60,7 @@ def scrubbed(
     address = urlsplit(host).netloc
     if address:
         hidden[address] = HOST
-    steadied = [steady(each, hidden=hidden, keep_secrets=keep_secrets) for each in done]
+    steadied = numbered([steady(each, hidden=hidden, keep_secrets=keep_secrets) for each in done])
     return renamed(renumbered(sorted(steadied, key=_place), asked=steadied), asked=steadied)
 
 

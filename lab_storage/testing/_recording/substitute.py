@@ -19,12 +19,17 @@ class Substitute:
         self._pool_manager: Any = None
 
     def _take_place(self, pool_manager: Any) -> None:
+        if self._pool_manager is not None:
+            # It would stand in its own place, and send to itself without end.
+            kind = type(self).__name__.lower()
+            raise RuntimeError(f"this {kind} of {self.path} has been entered and not left")
         rest_client = self.api_client.rest_client
         self._pool_manager = rest_client.pool_manager
         rest_client.pool_manager = pool_manager
 
     def _give_back(self) -> None:
         self.api_client.rest_client.pool_manager = self._pool_manager
+        self._pool_manager = None
 
 
 def encoded(

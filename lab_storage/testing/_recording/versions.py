@@ -1,4 +1,4 @@
-"""The second pass: resource versions, counted anew."""
+"""The third pass: resource versions, counted anew."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _gather(
 
 @attrs.define
 class _Renumbering:
-    """The second pass, over one exchange."""
+    """The third pass, over one exchange."""
 
     resource: str
     versions: defaultdict[str, _Versions]
