@@ -181,21 +181,16 @@ def all_namespaces(api: Api) -> None:
 
 
 def bookmarks(api: Api) -> None:
-    """A bookmark names the last version of its resource, or of its last list."""
+    """A bookmark comes before a watch's time is over, and follows the last list."""
     api.make_namespace()
     path = api.path("pods")
     before = api.ask("GET", path, kept=False)["metadata"]["resourceVersion"]
     api.make("pods", pod("quiet", nodeName=NODE))
     api.make("configmaps", config_map("later"))
-    query = f"{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds=6&resourceVersion"
-    (made,) = _versions(api.events(f"{query}={before}"))
-    api.keep("of a watch that knows the last version", api.events(f"{query}={made}"))
     listed = int(api.ask("GET", f"{path}?limit=1", kept=False)["metadata"]["resourceVersion"])
-    again, mark, *_ = _versions(api.events(f"{query}={before}"))
-    api.keep("after a list", [again == made, mark >= listed > made])
+    watched = f"{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds=6&resourceVersion={before}"
+    first, *_, last = api.events(watched)
+    version = int(last["object"]["metadata"]["resourceVersion"])
+    api.keep("after a list", [first["type"], last["type"], version >= listed])
     for start in ("resourceVersion=0", "limit=0"):
         api.watch(f"{path}?allowWatchBookmarks=true&{start}", 2, Accept=PARTIAL)
-
-
-def _versions(events: list[Json]) -> list[int]:
-    return [int(each["object"]["metadata"]["resourceVersion"]) for each in events]
