@@ -27,8 +27,8 @@ def recording(request: pytest.FixtureRequest) -> Path:
 
 
 def test_all_cases_are_recorded() -> None:
-    """Each file has a case."""
-    assert set() == {path.stem for path in FOLDER.glob("*.yaml")} - set(CASES)
+    """Each case has a file, and each file a case."""
+    assert set(CASES) == {path.stem for path in FOLDER.glob("*.yaml")}
 
 
 def test_recording_is_whole(recording: Path) -> None:

@@ -314,6 +314,8 @@ def _lose_container(stage: Stage) -> None:
     try:
         node.run(*CTR, "tasks", "kill", "--signal", "SIGKILL", name)
         node.run("sh", "-c", forget, "sh", name)
+        # It remembers what it has no record of any more.
+        stage.plane.restart_containerd()
     finally:
         stage.plane.start_kubelet()
 
