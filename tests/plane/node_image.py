@@ -20,10 +20,20 @@ PROVISIONER = "registry.example/provisioner:1.4.0"
 NOTEBOOK = "registry.example/sciplat-lab:w_2026_46"
 IMAGES = (IDLE, PROVISIONER, NOTEBOOK)
 
-#: Answers requests as a notebook server does that is there and no more, and ends on SIGTERM.
+#: Says what it finds, answers as a notebook server that is up and no more, and takes a second
+#: to save something when it is asked to end.
 START = """#!/bin/sh
-trap 'echo stopping; kill $!; exit 0' TERM
-echo "starting on $K8S_NODE_NAME as $(id -un)"
+save() { echo saving; sleep 1; echo saved >/scratch/saved; kill $!; exit 0; }
+trap save TERM
+echo "user: $(id -un) $(id -G)"
+echo "node: $K8S_NODE_NAME"
+echo "environment: $CONTAINER_SIZE $ACCESS_TOKEN"
+echo "secret: $(cat /opt/lab/secrets/token)"
+echo "file: $(cat /opt/lab/files/motd)"
+echo "limit: $(cat /opt/lab/runtime/limits_cpu)"
+echo "home: $(pwd)"
+echo kept >/scratch/kept
+touch /opt/lab/start 2>/dev/null || echo "image: read-only"
 httpd -f -p 8888 -h /opt/lab/www &
 wait $!
 """

@@ -133,7 +133,21 @@ def _assets(config: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def lab_role(control_plane: Cluster) -> Iterator[str]:
-    """The role of ``docs/examples/rbac.yaml``, bound to the user ``lab``; its name.
+    """The role of ``docs/examples/rbac.yaml``, bound to the user ``lab``; its name."""
+    with _lab_role(control_plane) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def node_lab_role(real_node: ControlPlane) -> Iterator[str]:
+    """The same, on the control plane with a real node."""
+    with _lab_role(real_node) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def _lab_role(control_plane: Cluster) -> Iterator[str]:
+    """Install the documented role, and bind it.
 
     The name is a new one, so that a role that somebody has installed under the
     documented one is neither used nor touched.
