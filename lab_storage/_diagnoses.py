@@ -10,11 +10,11 @@ from lab_storage._api.answer import Answer, TransientError, mappings_at
 from lab_storage._api.call import Call
 from lab_storage._api.objects import read
 from lab_storage._api.request import Request
-from lab_storage._api.workers import Workers
 from lab_storage._manifests.kinds import EVENT, POD
 from lab_storage.diagnosis import Examination, examine
 from lab_storage.exceptions import (
     KubernetesError,
+    LabStorageError,
     OperationCancelledError,
     OperationTimeoutError,
     printable,
@@ -31,25 +31,30 @@ _NO_LOG = "unable to retrieve container logs for ", "failed to try resolving sym
 
 
 def read_examination(
-    call: Call, workers: Workers, namespace: str, name: str, *, log_lines: int = 0
+    call: Call, namespace: str, name: str, *, log_lines: int = 0
 ) -> Examination | None:
     """Read a pod and its events side by side, and examine them; `None` if there is no pod."""
     aside = call.aside(EVENTS_SECONDS)
+    pods: list[Any] = []
+    errors: list[LabStorageError] = []
 
-    def read_pod(part: Call) -> Any:
-        pod = None
+    def read_pod() -> None:
         try:
-            pod = read(part, POD, namespace, name, Answer.read_object)
+            pods.append(read(call, POD, namespace, name, Answer.read_object))
+        except LabStorageError as error:
+            errors.append(error)
         finally:
-            # Its events say nothing without it, and nobody waits for them.
-            if pod is None:
+            # Its events say nothing without it.
+            if pods in ([], [None]):
                 aside.timeout.cancel()
-        return pod
 
-    pod, events = workers.run(
-        call, [read_pod, lambda _part: read_events(aside, namespace, name) or []]
-    )
-    call.check()
+    # Within the other request: a thread of its own costs as much as a request.
+    aside.meanwhile(read_pod)
+    events = read_events(aside, namespace, name)
+    aside.do_meanwhile()
+    for error in errors:
+        raise error
+    [pod] = pods
     if pod is None:
         return None
     examination = examine(pod, events)

@@ -338,9 +338,7 @@ class LabStorage:
     ) -> Examination | None:
         call = self._begin(timeout, names)
         check_count("log_lines", log_lines)
-        return read_examination(
-            call, self._workers, names.namespace, names.pod, log_lines=log_lines
-        )
+        return read_examination(call, names.namespace, names.pod, log_lines=log_lines)
 
     @forgets_locals
     def read_secret(self, name: str, namespace: str, timeout: Timeout) -> V1Secret:

@@ -71,6 +71,7 @@ class Call:
         self._waits: dict[Request, str] = {}
         # Requests that were refused by a 401, and made again with credentials asked for anew.
         self._renewed: set[Request] = set()
+        self._meanwhile: Callable[[], None] | None = None
         # How often requests were sent that have not come to an end yet.
         self._sent: dict[Request, int] = {}
 
@@ -87,6 +88,20 @@ class Call:
         """
         limit = timedelta(seconds=max(0.0, min(seconds, self.timeout._left() / 2)))
         return Call(self.client, self.timeout.partial(limit), self.log, self.user)
+
+    def meanwhile(self, do: Callable[[], None]) -> None:
+        """Have something done once the next request has been sent, before its answer is awaited.
+
+        So a thread has two requests under way. What stands in for urllib3 leaves it to
+        `do_meanwhile`.
+        """
+        self._meanwhile = do
+
+    def do_meanwhile(self) -> None:
+        """Do what is to be done meanwhile, unless that has been."""
+        do, self._meanwhile = self._meanwhile, None
+        if do is not None:
+            do()
 
     # -- Requests ------------------------------------------------------------------
 

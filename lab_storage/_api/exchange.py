@@ -29,6 +29,8 @@ from lab_storage._transport.interruptions import causal_chain, find_interruption
 from lab_storage.exceptions import LabStorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lab_storage._api.call import Call
     from lab_storage._transport.session import Session
 
@@ -52,6 +54,8 @@ class RequestExchange(Exchange):
     attempt
         Which attempt of the request is being sent, counted from 1; 0 if none is, or if the
         observer knows of it already.
+    while_quiet
+        Called while nothing comes.
     """
 
     __slots__ = (
@@ -63,6 +67,7 @@ class RequestExchange(Exchange):
         "response",
         "session",
         "stays_open",
+        "while_quiet",
     )
 
     def __init__(self, request: Request, call: Call, idle_seconds: float) -> None:
@@ -74,6 +79,7 @@ class RequestExchange(Exchange):
         self.session: Session | None = None
         self.stays_open = False
         self.attempt = 0
+        self.while_quiet: Callable[[], None] | None = None
 
     def __enter__(self) -> RequestExchange:
         self._token = current_exchange.set(self)
@@ -92,6 +98,15 @@ class RequestExchange(Exchange):
         if self._call.client.observer is not None:
             self._started_at = monotonic()
             self.attempt = self._call.count(self._request)
+
+    def on_sent(self) -> None:
+        """Do what the call has to do meanwhile."""
+        self._call.do_meanwhile()
+
+    def on_quiet(self) -> None:
+        """Do what there is to do while nothing comes."""
+        if self.while_quiet is not None:
+            self.while_quiet()
 
     def end(self, *, broken: bool) -> None:
         """Let go of the connection, which nobody may use again if it is broken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lab_storage._api.exchange import RequestExchange
 from lab_storage._transport.body import MOST_BYTES, BodyTooLargeError, decoded
@@ -26,6 +26,10 @@ class Stream:
     def limit_silence(self, seconds: float) -> None:
         """End with a `SilenceError` after so long without a byte."""
         self._exchange.idle_seconds = seconds
+
+    def while_quiet(self, do: Callable[[], None]) -> None:
+        """Have something done, in the thread that reads, again and again while nothing comes."""
+        self._exchange.while_quiet = do
 
     def stream(self, amt: int | None = None, decode_content: bool = False) -> Iterator[bytes]:
         """Yield whole lines as they come, until the server ends the stream.

@@ -127,6 +127,12 @@ class Exchange:
                 except (OSError, AttributeError):
                     pass  # not connected, closed by the other side, or gevent's and not made yet
 
+    def on_sent(self) -> None:
+        """Called in its thread once the request has been sent, before the answer is awaited."""
+
+    def on_quiet(self) -> None:
+        """Called in its thread again and again while nothing comes."""
+
     def seconds(self) -> float:
         """What is left for the next operation.
 
@@ -160,6 +166,7 @@ class Exchange:
             except TimeoutError as error:
                 if find_interruption(error) is not None:
                     raise
+            self.on_quiet()
 
 
 def innermost_socket(sock: Any) -> Any:

@@ -81,6 +81,8 @@ class _Connection(HTTPConnection):
         if exchange is not None and self.sock is not None:
             exchange.attach(self.sock)
         super().request(*arguments, **options)
+        if exchange is not None:
+            exchange.on_sent()
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
