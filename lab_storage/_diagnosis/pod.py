@@ -149,6 +149,8 @@ class Pod:
     is_terminating: bool
     # When its deletion was asked for, before its time of grace.
     deleted: datetime.datetime | None
+    # Whether it has ended, and is only to be removed.
+    is_removed: bool
     conditions: dict[str, Condition]
     # In the order of the manifest, init containers first.
     containers: list[Container]
@@ -171,6 +173,7 @@ class Pod:
             is_gated=bool(mappings(spec, "schedulingGates")),
             is_terminating=text(metadata.get("deletionTimestamp")) is not None,
             deleted=_deletion_request(metadata),
+            is_removed=metadata.get("deletionGracePeriodSeconds") == 0,
             conditions=conditions,
             containers=_containers(spec, status),
         )

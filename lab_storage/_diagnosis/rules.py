@@ -17,6 +17,9 @@ from lab_storage._diagnosis.events import Event
 from lab_storage._diagnosis.pod import Condition, Container, End, Pod
 from lab_storage._pod_data import PodTrouble
 
+# A probe that fails so soon after a start fails as it did before.
+_NO_TIME = datetime.timedelta(0)
+_SOON = datetime.timedelta(minutes=5)
 _VOLUME_NAME = re.compile(r'volume "([^"]+)"')
 
 
@@ -74,6 +77,25 @@ def _is_refused(pod: Pod) -> bool:
 def lost_container(pod: Pod, _events: list[Event]) -> Finding | None:
     """A container that its node has lost counts before the condition that comes of it."""
     return _first_end(pod, "ContainerStatusUnknown")
+
+
+def _is_killed_again(container: Container, events: list[Event]) -> Finding | None:
+    """A container that a probe has killed, that runs again, and whose probe fails again.
+
+    Without a readiness probe it is ready as soon as it runs, until it is killed once more.
+    """
+    last, since = container.last, container.running_since
+    if last is None or since is None:
+        return None
+    cause = _cause_in_events(container, last, events)
+    if cause is None or cause.trouble is not PodTrouble.PROBE:
+        return None
+    for event in reversed(events):
+        if event.reason != "Unhealthy" or event.container != container.name:
+            continue
+        if event.last is not None and _NO_TIME < event.last - since < _SOON:
+            return attrs.evolve(_reported(PodTrouble.PROBE, event, container), end=last)
+    return None
 
 
 def lost_node(pod: Pod, events: list[Event]) -> Finding | None:
@@ -191,7 +213,7 @@ def stuck(pod: Pod, events: list[Event]) -> Finding | None:
 def _meaning(event: Event) -> PodTrouble | None:
     if words.THROTTLED in event.message:
         return None
-    if event.reason in ("Failed", "BackOff"):
+    if event.reason in words.AMBIGUOUS_EVENTS:
         matches = (trouble for form, trouble in words.EVENT_MESSAGE if form.match(event.message))
         return next(matches, None)
     return words.EVENT.get(event.reason)
@@ -212,7 +234,7 @@ def ended(pod: Pod, events: list[Event]) -> Finding | None:
     if pod.phase == "Succeeded":
         return None
     for container in _by_cause(pod):
-        if not _is_bad_end(pod, container):
+        if not _is_bad_end(pod, container) or _is_by_deletion(pod, container, events):
             continue
         end = container.end
         if end is None:
@@ -232,12 +254,28 @@ def _is_bad_end(pod: Pod, container: Container) -> bool:
         return container.is_backing_off
     if end.reason in words.ENDED_ON_PURPOSE:
         return False
-    if pod.deleted is not None and not _is_before(end.finished, pod.deleted):
-        return False  # somebody deletes the pod
     if end.is_good and end.reason not in words.ENDED:
         is_to_run = container.restart_policy == "Always" and not pod.has_ended
         return is_to_run and (container.restarts > 0 or container.is_backing_off)
     return (end.exit_code, end.reason) != (None, None)
+
+
+def _is_by_deletion(pod: Pod, container: Container, events: list[Event]) -> bool:
+    """Whether a container only ended because its pod is being deleted."""
+    end = container.end
+    if end is None or pod.deleted is None:
+        return False
+    if not _is_before(end.finished, pod.deleted):
+        return True
+    # With its last step, a grace of 0, the kubelet overwrites when the deletion was asked for.
+    return (pod.is_removed and end.exit_code in words.KILLED) or any(
+        event.reason == "Killing"
+        and event.container == container.name
+        and event.message.startswith(words.STOPPING)
+        and not _is_before(end.finished, event.last)
+        and not _is_before(event.last, end.started)
+        for event in events
+    )
 
 
 def _cause_in_events(container: Container, end: End, events: list[Event]) -> Finding | None:
@@ -271,7 +309,11 @@ def not_ready(pod: Pod, events: list[Event]) -> Finding | None:
         return None
     for container in pod.containers:
         is_to_be_ready = container.is_sidecar or not container.is_init
-        if not container.is_running or container.is_ready or not is_to_be_ready:
+        if not container.is_running or not is_to_be_ready:
+            continue
+        if container.is_ready:
+            if (again := _is_killed_again(container, events)) is not None:
+                return again
             continue
         for event in reversed(events):
             if event.reason != "Unhealthy" or event.container not in (container.name, None):
@@ -285,8 +327,10 @@ def not_ready(pod: Pod, events: list[Event]) -> Finding | None:
 
 def failed(pod: Pod, _events: list[Event]) -> Finding | None:
     """A pod that has failed, and nothing else says why."""
-    is_failed = pod.phase == "Failed"
-    return Finding(PodTrouble.CRASH, pod.reason or pod.phase, pod.message) if is_failed else None
+    is_deleted = pod.is_terminating and any(container.ended for container in pod.containers)
+    if pod.phase != "Failed" or is_deleted:
+        return None
+    return Finding(PodTrouble.CRASH, pod.reason or pod.phase, pod.message)
 
 
 RULES: tuple[Callable[[Pod, list[Event]], Finding | None], ...] = (

@@ -86,9 +86,11 @@ EVENT = {
     "InspectFailed": PodTrouble.IMAGE,
 }
 
-# ``message`` of an event with the reason Failed or BackOff, which mean many things. The first
-# that matches decides.
+# ``reason`` of events that mean many things. By their message, the first that matches decides.
+AMBIGUOUS_EVENTS = frozenset({"Failed", "BackOff", "Unhealthy"})
 EVENT_MESSAGE = (
+    # Of a sidecar: the kubelet writes into the status only later that it has been started.
+    (re.compile("Startup probe "), PodTrouble.PROBE),
     (re.compile("Failed to pull image|Back-off pulling image"), PodTrouble.IMAGE),
     *((re.compile(f"Error: {word}$"), trouble) for word, trouble in WAITING.items()),
     (
@@ -102,6 +104,7 @@ EVENT_MESSAGE = (
 PROGRESS = frozenset({"Pulling", "Pulled", "Created", "Started", "Killing"})
 
 # ``message`` of a Killing event (pkg/kubelet/kuberuntime/kuberuntime_manager.go).
+STOPPING = "Stopping container"
 PROBE_KILL = re.compile("failed (liveness|startup) probe", re.IGNORECASE)
 
 # How a kubelet ends a container: SIGKILL, or SIGTERM that the process obeyed.
