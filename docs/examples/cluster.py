@@ -1,9 +1,9 @@
-"""A cluster to play with: an embedded API server, until Ctrl-C.
+"""A cluster to play with: an embedded API server, until Ctrl-C or ``kill``.
 
     python cluster.py &
-    export KUBECONFIG=kubeconfig
+    export KUBECONFIG=$PWD/kubeconfig
 
-Its pods start as those of the tests do: nothing is pulled, and nothing runs.
+Its pods start like those of the tests: nothing is pulled, and nothing runs.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from lab_storage.testing import EmbeddedServer
 
 with EmbeddedServer() as server:
     server.script_pods(delay=timedelta(seconds=1))  # pulling an image takes so long
-    Path("kubeconfig").write_text(json.dumps(server.kubeconfig()))
-    print("A cluster runs; its kubeconfig is in the file kubeconfig", flush=True)
+    kubeconfig = Path("kubeconfig").resolve()
+    kubeconfig.write_text(json.dumps(server.kubeconfig()))
+    print(f"A cluster is running; its kubeconfig is {kubeconfig}", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         signal.pause()
     except KeyboardInterrupt:
-        print("The cluster has gone")
+        print("The cluster is gone")

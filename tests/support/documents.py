@@ -36,9 +36,11 @@ from sybil.parsers.markdown import CodeBlockParser
 NOT_RUN = {
     "celery": "the page's test has a worker in its own process, which needs no Redis",
     "jupyterhub": "needs Node.js; tests/programs runs the spawner in a real Hub",
+    "kill": "the page's test ends by itself what runs in the background",
     "kubectl": "needs a cluster",
     "pip": "would change the environment of the tests",
     "python3": "makes the environment that this test runs in",
+    ".": "the environment of the tests is active",
     "redis-server": "the page's test has a broker in memory",
 }
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
@@ -104,11 +106,13 @@ class Page:
     def command(self, command: str, shown: str) -> None:
         """Run a command, if it is one of those that are."""
         program, *arguments = shlex.split(command, comments=True)
+        # One in an environment of its own is the same.
+        program = Path(program).name or program
         if program in NOT_RUN:
             return
         if program == "export":
             name, _, value = arguments[0].partition("=")
-            os.environ[name] = value
+            os.environ[name] = os.path.expandvars(value)
             return
         line = {
             "lab-storage": [sys.executable, "-m", "lab_storage"],
@@ -160,5 +164,5 @@ def commands(block: str) -> list[tuple[str, str]]:
 
 if __name__ == "__main__":
     # What the page imports is beside it, and not beside this file.
-    sys.path[0] = str(Path.cwd())
+    sys.path[0] = os.environ["PWD"] = str(Path.cwd())
     Page().run(Path(sys.argv[1]))
