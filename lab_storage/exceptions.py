@@ -181,10 +181,10 @@ class PodStartError(LabStorageError):
         return (*others, diagnosis and to_plain(diagnosis))
 
     def __str__(self) -> str:
-        who = describe_object("Pod", self.namespace, self.name)
+        subject = describe_object("Pod", self.namespace, self.name)
         if self.container is not None:
-            who += f", container {self.container}"
-        text = ": ".join(part for part in (who, self.reason, self.message) if part)
+            subject += f", container {self.container}"
+        text = ": ".join(part for part in (subject, self.reason, self.message) if part)
         # A back-off does not say what lies behind it.
         known = self.diagnosis
         if known is not None and known.trouble is not None and known.reason != self.reason:
@@ -215,8 +215,8 @@ class OperationTimeoutError(LabStorageError, TimeoutError):
     last: str | None = None
 
     def __str__(self) -> str:
-        who = f" (user {self.user})" if self.user else ""
-        text = f"{self.operation}{who} timed out after {self.elapsed:.1f} s"
+        of_user = f" (user {self.user})" if self.user else ""
+        text = f"{self.operation}{of_user} timed out after {self.elapsed:.1f} s"
         return one_line(f"{text} (last: {self.last})" if self.last else text)
 
 
@@ -236,8 +236,8 @@ class OperationCancelledError(LabStorageError):
     user: str | None = None
 
     def __str__(self) -> str:
-        who = f" (user {self.user})" if self.user else ""
-        return one_line(f"{self.operation}{who} was cancelled")
+        of_user = f" (user {self.user})" if self.user else ""
+        return one_line(f"{self.operation}{of_user} was cancelled")
 
 
 def describe_object(kind: str | None, namespace: str | None, name: str | None) -> str:

@@ -51,13 +51,12 @@ class Timeout:
         self.user = user
         self._start = monotonic()
         self._deadline = self._start + timeout.total_seconds()
-        # Itself and its ancestors. What is cancelled is asked of all of them
-        # and nothing is told to children, so that a parent does not know (and
-        # keep alive) the children it once had.
+        # Itself and its ancestors. A child asks all of them whether they are cancelled;
+        # a parent does not know its children, which would keep them alive.
         self._line: tuple[Timeout, ...] = (self,)
         self._cancelled = False
         self._waiting_for: str | None = None
-        # Whom to wake at a cancel. A dict, because its single operations are
+        # Called at a cancel. A dict, because its single operations are
         # atomic: a lock here could be held by another thread while this process
         # forks, or by this thread while a signal handler calls cancel().
         self._wakers: dict[object, Callable[[], None]] = {}
@@ -163,7 +162,7 @@ class Timeout:
 
     @contextmanager
     def _waking(self, wake: Callable[[], None]) -> Iterator[None]:
-        """Have ``wake`` called at a cancel; at once, if that has happened already.
+        """Call ``wake`` at a cancel; at once, if that has happened already.
 
         It is called from the cancelling thread and must not block, and may be
         called more than once.
@@ -216,7 +215,7 @@ class Signal:
         self._unset = [True]
 
     def set(self) -> None:
-        """Wake who waits, and all who come later."""
+        """Wake the waiter, and all later ones."""
         try:
             self._unset.pop()
         except IndexError:

@@ -114,7 +114,7 @@ class TestEach:
         assert {*classes} == {type(error) for error in ERRORS} == {*ATTRIBUTES}
 
     @pytest.mark.parametrize(("error", "text"), list(zip(ERRORS, TEXTS, strict=True)), ids=repr)
-    def test_tells_itself_in_one_line(self, error: LabStorageError, text: str) -> None:
+    def test_is_one_line(self, error: LabStorageError, text: str) -> None:
         """Operation, object, status and the server's message stand in one line of a log."""
         assert text == str(error)
 
@@ -165,7 +165,7 @@ class TestEach:
 
 
 def test_a_timeout_is_the_built_in_one_too() -> None:
-    """Who knows nothing of this library catches it by TimeoutError."""
+    """Code that does not know this library catches it as TimeoutError."""
     assert issubclass(OperationTimeoutError, TimeoutError)
 
 
@@ -174,7 +174,7 @@ def test_an_invalid_manifest_is_a_value_error_too() -> None:
     assert issubclass(ManifestError, ValueError)
 
 
-def test_a_missing_secret_is_no_kubernetes_error() -> None:
+def test_a_missing_secret_is_not_a_kubernetes_error() -> None:
     """The server did what it was asked."""
     assert not issubclass(MissingSecretError, KubernetesError)
     assert issubclass(MissingSecretError, MissingObjectError)

@@ -52,7 +52,7 @@ class TestDeadline:
         assert (12.0, 18.0) == (timeout.elapsed(), timeout.left())
 
     def test_left_raises_once_expired(self, clock: Clock) -> None:
-        """At the deadline itself nothing is left, and the error tells what, whose and how long."""
+        """At the deadline nothing is left, and the error says what, whose and how long."""
         timeout = Timeout("Starting lab", seconds(30), "jovyan")
         clock.now += 30
 
@@ -64,7 +64,7 @@ class TestDeadline:
         assert "Starting lab (user jovyan) timed out after 30.0 s" == str(error)
 
     def test_elapsed_goes_on_after_the_deadline(self, clock: Clock) -> None:
-        """Expired is no reason not to tell the time."""
+        """An expired timeout still measures the time."""
         timeout = Timeout("Starting lab", seconds(1))
         clock.now += 5
 
@@ -98,14 +98,14 @@ class TestDeadline:
             Timeout("Starting lab", seconds(-0.001))
 
     @pytest.mark.parametrize("timeout", [30, 30.0, None, "30"])
-    def test_a_timeout_that_is_no_timedelta_is_a_type_error(self, timeout: Any) -> None:
+    def test_a_timeout_other_than_a_timedelta_is_a_type_error(self, timeout: Any) -> None:
         """Seconds as a number might be taken for something else."""
         with pytest.raises(TypeError, match=r"must be a datetime.timedelta, not "):
             Timeout("Starting lab", timeout)
         with pytest.raises(TypeError, match=r"must be a datetime.timedelta, not "):
             Timeout("Starting lab", seconds(1)).partial(timeout)
 
-    def test_an_operation_that_is_no_text_is_a_type_error(self) -> None:
+    def test_an_operation_other_than_a_text_is_a_type_error(self) -> None:
         """As when the parameters are in the wrong order."""
         with pytest.raises(TypeError, match="operation must be a str, not timedelta"):
             Timeout(seconds(1), "Starting lab")  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ class TestCancel:
     """The handle to cancel by."""
 
     def test_left_raises_once_cancelled(self) -> None:
-        """The error tells what was cancelled, and whose."""
+        """The error says what was cancelled, and whose lab it is."""
         timeout = Timeout("Starting lab", seconds(30), "jovyan")
         timeout.cancel()
 
@@ -201,7 +201,7 @@ class TestPartial:
 
     @pytest.mark.usefixtures("clock")
     def test_has_its_parents_words(self) -> None:
-        """Its errors tell the operation and the user of the whole."""
+        """Its errors name the operation and the user of the whole."""
         part = Timeout("Starting lab", seconds(30), "jovyan").partial(timedelta(0))
 
         with pytest.raises(
@@ -292,7 +292,7 @@ def test_cannot_be_sent_to_another_process(send: Callable[[Timeout], Any]) -> No
         send(Timeout("Starting lab", seconds(30)))
 
 
-def test_repr_tells_the_state(clock: Clock) -> None:
+def test_repr_shows_the_state(clock: Clock) -> None:
     """Who debugs sees what is left, or that it was cancelled."""
     timeout = Timeout("Starting lab", seconds(30))
     before = repr(timeout)
@@ -310,7 +310,7 @@ class TestSignal:
         assert not Signal().wait(0)
 
     def test_stays_set(self) -> None:
-        """It is seen by all who come later, however often it was set."""
+        """All later waiters see it, however often it was set."""
         signal_ = Signal()
         signal_.set()
         signal_.set()

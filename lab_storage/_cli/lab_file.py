@@ -217,7 +217,7 @@ class Named:
         if found:
             text = f"which {title}? Select one with {option}: {', '.join(found)}"
         elif otherwise is not None:
-            # A lab without a quota: there is none of any name.
+            # A lab without a quota: no name is wrong.
             return otherwise
         else:
             text = f"no {title} in it, and none selected with {option}"

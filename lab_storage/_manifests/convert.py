@@ -1,7 +1,7 @@
 """One object: JSON to the client's model, strictly, and back.
 
-The client's own ways do not serve. Those of 31 to 36 take a value of any type and drop fields
-that they do not know; those of 37 refuse such an object, but show its values. Here it is checked
+The client's own conversion does not suffice. Versions 31 to 36 accept a value of any type and drop
+fields that they do not know; 37 refuses such an object, but shows its values. Here it is checked
 against the model classes (`lab_storage._manifests.schema`), with the same outcome and the same
 text on every client. No value is ever part of a text.
 """
@@ -9,175 +9,30 @@ text on every client. No value is ever part of a text.
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date, datetime, timezone
-from typing import Any, Final, NoReturn, TypeGuard
+from typing import Any, Final
 
-import attrs
-
+from lab_storage._manifests.place import Place, is_boolean, is_list, what_is
 from lab_storage._manifests.schema import (
     Format,
     Type,
     build,
     field_values,
-    format_time,
     is_model,
-    parse_time,
     schema_of,
 )
-from lab_storage.exceptions import ManifestError
+from lab_storage._manifests.times import format_time, parse_time
 
-__all__ = ["Place", "is_list", "read_model", "to_json", "what_is"]
-
-
-@attrs.frozen
-class Place:
-    """Where in an object, for the text of an error.
-
-    Attributes
-    ----------
-    manifest
-        The object, as in `ManifestError`.
-    path
-        The field, as there; empty for the whole object.
-    """
-
-    manifest: str
-    path: str = ""
-
-    def field(self, name: str) -> Place:
-        """Go to a field, or to a key of a map.
-
-        Parameters
-        ----------
-        name
-            Its name.
-
-        Returns
-        -------
-        Place
-            There.
-        """
-        if re.fullmatch(r"[\w-]+", name, re.ASCII) is None:
-            return Place(self.manifest, f"{self.path}[{json.dumps(name)}]")
-        return Place(self.manifest, f"{self.path}.{name}" if self.path else name)
-
-    def item(self, index: int) -> Place:
-        """Go to an item of a list.
-
-        Parameters
-        ----------
-        index
-            Its index, from 0.
-
-        Returns
-        -------
-        Place
-            There.
-        """
-        return Place(self.manifest, f"{self.path}[{index}]")
-
-    def fail(self, reason: str) -> NoReturn:
-        """Say that the object does not fit.
-
-        Parameters
-        ----------
-        reason
-            What is wrong here.
-
-        Raises
-        ------
-        ManifestError
-            Always.
-        """
-        raise ManifestError(self.manifest, self.path or None, reason)
-
-    def refuse(self, value: object, expected: Format | str) -> NoReturn:
-        """Say that a value is of the wrong type.
-
-        Parameters
-        ----------
-        value
-            The value, of which only the type is shown.
-        expected
-            What belongs here.
-
-        Raises
-        ------
-        ManifestError
-            Always.
-        """
-        wanted = expected.value if isinstance(expected, Format) else expected
-        hint = ""
-        if expected is Format.STRING and isinstance(value, (bool, int, float, date)):
-            hint = " (in YAML: quote it)"
-        self.fail(f"must be {wanted}, not {what_is(value)}{hint}")
-
-
-def _is_boolean(value: object) -> bool:
-    # ruamel.yaml has a class of its own for one with an anchor, and nothing but int to derive it
-    # from (https://yaml.dev/doc/ruamel.yaml/).
-    return isinstance(value, bool) or type(value).__name__ == "ScalarBoolean"
-
-
-# The first that fits: a datetime is a date, text a sequence.
-_NAMES: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...]] = (
-    (type(None), "null"),
-    (str, "a string"),
-    (int, "an integer"),
-    (float, "a number"),
-    (datetime, "a timestamp"),
-    (date, "a date"),
-    ((bytes, bytearray), "binary data"),
-    (Mapping, "a mapping"),
-    (Sequence, "a list"),
-)
-
-
-def what_is(value: object) -> str:
-    """Name the type of a value in the words of JSON and YAML.
-
-    Parameters
-    ----------
-    value
-        Anything.
-
-    Returns
-    -------
-    str
-        Such as ``a mapping``.
-    """
-    if _is_boolean(value):
-        return "a boolean"
-    for of_type, name in _NAMES:
-        if isinstance(value, of_type):
-            return name
-    return f"an object of the class {type(value).__name__}"
-
-
-def is_list(value: object) -> TypeGuard[Sequence[Any]]:
-    """Whether a value is a list of JSON, by any class of Python.
-
-    Parameters
-    ----------
-    value
-        Anything.
-
-    Returns
-    -------
-    bool
-        Whether it is a sequence, and neither text nor binary data.
-    """
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+__all__ = ["read_model", "to_json"]
 
 
 def read_model(model: type[Any], value: object, place: Place) -> Any:
-    """Make a model of JSON.
+    """Make a model from JSON.
 
     Parameters
     ----------
@@ -187,7 +42,7 @@ def read_model(model: type[Any], value: object, place: Place) -> Any:
         A mapping, as YAML or JSON gives it. It is left unchanged, and the model shares no object
         with it that can be changed.
     place
-        Where it stands.
+        Its position.
 
     Returns
     -------
@@ -197,8 +52,8 @@ def read_model(model: type[Any], value: object, place: Place) -> Any:
     Raises
     ------
     ManifestError
-        Raised if the value or anything in it is of the wrong type, if a field is missing that
-        the class requires, or if there is one that it does not have.
+        Raised if the value or anything in it is of the wrong type, if a required field is
+        missing, or if the class does not have a field.
     """
     if not isinstance(value, Mapping):
         place.refuse(value, "a mapping")
@@ -209,7 +64,7 @@ def read_model(model: type[Any], value: object, place: Place) -> Any:
             near = difflib.get_close_matches(name, schema, n=1)
             hint = f" (is it {near[0]}?)" if near else ""
             place.field(name).fail(f"is not a field known to the installed client{hint}")
-        # For the server null is a field that is not there, as for any program in Go
+        # For the server, null is an absent field, as for any program in Go
         # (https://pkg.go.dev/encoding/json#Unmarshal).
         if item is not None:
             values[name] = _read(schema[name].type, item, place.field(name))
@@ -226,22 +81,22 @@ def _build(model: type[Any], values: Mapping[str, Any]) -> Any:
     try:
         return build(model, values)
     except ValueError:
-        # A check of a client newer than this library. What it says may show values; an error
-        # raised from in here would carry it along as its context.
+        # A check of a client that is newer than this library. Its text may show values; an error
+        # raised in this block would carry it along as its context.
         return None
 
 
 def _by_name(value: Mapping[Any, Any], place: Place) -> dict[str, Any]:
-    """Give a mapping by its keys as JSON has them.
+    """Convert the keys of a mapping to strings.
 
-    An integer becomes its digits, as for kubectl. A boolean does not: YAML has made it of a word,
-    such as ``on``, that cannot be known any more.
+    An integer becomes its digits, as with kubectl. A boolean does not: YAML made it from a word,
+    such as ``on``, which is lost.
     """
     result = {}
     for key, item in value.items():
         if isinstance(key, str):
             name = _plain(key, place)
-        elif isinstance(key, int) and not _is_boolean(key):
+        elif isinstance(key, int) and not is_boolean(key):
             name = str(_read_integer(key, place))
         else:
             hint = " (in YAML: quote it)" if isinstance(key, (int, float, date)) else ""
@@ -280,8 +135,8 @@ def _read(expected: Type, value: object, place: Place) -> Any:
     return _READERS[expected.format or Format.ANY](value, place)
 
 
-# The readers give values of the built-in types themselves: what a YAML library makes of a scalar
-# may be of a class of its own that cannot be pickled.
+# The readers return values of the built-in types themselves: a YAML library may use classes of
+# its own for scalars, which cannot be pickled.
 
 
 def _read_string(value: object, place: Place) -> str:
@@ -291,7 +146,7 @@ def _read_string(value: object, place: Place) -> str:
 
 
 def _read_integer(value: object, place: Place) -> int:
-    if not isinstance(value, int) or _is_boolean(value):
+    if not isinstance(value, int) or is_boolean(value):
         place.refuse(value, Format.INTEGER)
     if not -(2**63) <= value < 2**63:
         place.fail("is out of range")
@@ -299,7 +154,7 @@ def _read_integer(value: object, place: Place) -> int:
 
 
 def _read_number(value: object, place: Place) -> float:
-    if _is_boolean(value) or not isinstance(value, (int, float)):
+    if is_boolean(value) or not isinstance(value, (int, float)):
         place.refuse(value, Format.NUMBER)
     if isinstance(value, int):
         return float(_read_integer(value, place))
@@ -309,14 +164,14 @@ def _read_number(value: object, place: Place) -> float:
 
 
 def _read_boolean(value: object, place: Place) -> bool:
-    if not _is_boolean(value):
+    if not is_boolean(value):
         place.refuse(value, Format.BOOLEAN)
     return bool(value)
 
 
 def _read_timestamp(value: object, place: Place) -> datetime:
     if isinstance(value, datetime):
-        # One without an offset is UTC (https://yaml.org/type/timestamp.html).
+        # Without an offset it is UTC (https://yaml.org/type/timestamp.html).
         return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
     if not isinstance(value, str):
         place.refuse(value, Format.TIMESTAMP)
@@ -326,7 +181,7 @@ def _read_timestamp(value: object, place: Place) -> datetime:
     return time
 
 
-# As Go's base64.StdEncoding reads it: padded, and line ends do not count.
+# As Go's base64.StdEncoding reads it: padded, and ends of lines are ignored.
 _BASE64: Final = re.compile(
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII
 )
@@ -334,7 +189,7 @@ _BASE64: Final = re.compile(
 
 def _read_base64(value: object, place: Place) -> str:
     if isinstance(value, (bytes, bytearray)):
-        # YAML's !!binary is base64 in the file, and only the YAML library has decoded it.
+        # YAML's !!binary is base64 in the file; only the YAML library has decoded it.
         return b64encode(value).decode("ascii")
     if not isinstance(value, str):
         place.refuse(value, Format.BASE64)
@@ -346,9 +201,9 @@ def _read_base64(value: object, place: Place) -> str:
 def _read_quantity(value: object, place: Place) -> str:
     if isinstance(value, str):
         return _plain(value, place)
-    if _is_boolean(value) or not isinstance(value, (int, float)):
+    if is_boolean(value) or not isinstance(value, (int, float)):
         place.refuse(value, Format.QUANTITY)
-    # The server reads the digits of a JSON number as it reads those of a string.
+    # The server reads the digits of a JSON number like those of a string.
     if isinstance(value, int):
         return str(_read_integer(value, place))
     return repr(_read_number(value, place))
@@ -357,38 +212,38 @@ def _read_quantity(value: object, place: Place) -> str:
 def _read_int_or_string(value: object, place: Place) -> int | str:
     if isinstance(value, str):
         return _plain(value, place)
-    if _is_boolean(value) or not isinstance(value, int):
+    if is_boolean(value) or not isinstance(value, int):
         place.refuse(value, Format.INT_OR_STRING)
     return _read_integer(value, place)
 
 
-# JSON that the API has no type for is not as deep as this; an alias in YAML to what it stands in
-# makes it endless.
+# JSON without a type in the API is not as deep as this. An alias in YAML that refers to what
+# contains it makes it endless.
 _DEEPEST: Final = 100
 
 
 def to_json(value: object, place: Place, depth: int = 0) -> Any:
-    """Make JSON of a model, or of what a model may hold.
+    """Convert a model, or anything that a model may hold, to JSON.
 
     Parameters
     ----------
     value
-        A model; anything in it, made by hand as it may be.
+        A model or a part of one, perhaps made by hand.
     place
-        Where it stands.
+        Its position.
     depth
-        How deep in the object.
+        How deep in the object it is.
 
     Returns
     -------
     Any
-        What ``json.dumps`` takes: a copy, without the fields that are `None`; times in UTC as
-        in RFC 3339.
+        A copy that ``json.dumps`` accepts, without the fields that are `None`; times are in UTC,
+        as in RFC 3339.
 
     Raises
     ------
     ManifestError
-        Raised if something in it is not to be had in JSON.
+        Raised if JSON cannot hold something in it.
     """
     if depth > _DEEPEST:
         Place(place.manifest).fail("is nested too deeply")
@@ -413,14 +268,14 @@ def to_json(value: object, place: Place, depth: int = 0) -> Any:
 def _scalar_to_json(value: object, place: Place) -> Any:
     if isinstance(value, str):
         return _plain(value, place)
-    if _is_boolean(value):
+    if is_boolean(value):
         return bool(value)
     if isinstance(value, int):
         return _read_integer(value, place)
     if isinstance(value, float):
         return _read_number(value, place)
     if isinstance(value, (bytes, bytearray)):
-        # In a model, unlike in YAML, they may be the value or base64 already: no guess.
+        # In a model, unlike in YAML, they may be the value or base64 of it: that is not guessed.
         place.refuse(value, Format.BASE64)
     if not isinstance(value, datetime):
         place.refuse(value, Format.ANY)

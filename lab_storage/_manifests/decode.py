@@ -1,8 +1,8 @@
-"""What a server sent as the client's models, whatever it sent.
+"""Models of the client from whatever a server sent.
 
-Servers of another version than the client say more than its classes know, and send what those
-refuse: null where a list belongs, words that nobody had defined, objects without a field that is
-required. The client's own decoding fails then, and one such object fails a whole list
+Servers of another version than the client send fields that its classes do not know, and values
+that they refuse: null instead of a list, words that were not defined then, objects without a
+required field. The client's own decoding fails then, and one such object fails a whole list
 (https://github.com/kubernetes-client/python/issues/1494).
 """
 
@@ -17,9 +17,9 @@ from lab_storage._manifests.schema import (
     build,
     build_unchecked,
     model_of,
-    parse_time,
     schema_of,
 )
+from lab_storage._manifests.times import parse_time
 
 if TYPE_CHECKING:
     from lab_storage._manifests.kinds import Kind
@@ -28,18 +28,18 @@ __all__ = ["decode"]
 
 
 def decode(kind: Kind, body: Mapping[str, Any]) -> Any:
-    """Make a model of an object that the server sent.
+    """Make a model from an object that the server sent.
 
-    A field that the class does not know is left out. A list that is required and is null or
-    missing is empty; anything else that is missing or null is `None`. All other values are kept
-    as they are, of the right type or not: the classes can hold them.
+    A field that the class does not know is left out. A required list that is null or missing is
+    empty; anything else that is null or missing is `None`. All other values are kept as they are,
+    of the right type or not: the classes can hold them.
 
     Parameters
     ----------
     kind
-        What it is.
+        Its kind.
     body
-        The object, as ``json.loads`` gave it.
+        The object, as ``json.loads`` returned it.
 
     Returns
     -------
@@ -49,18 +49,18 @@ def decode(kind: Kind, body: Mapping[str, Any]) -> Any:
     Raises
     ------
     TypeError
-        Raised if ``body`` is no mapping; JSON objects of whatever content raise nothing.
+        Raised if ``body`` is not a mapping; no JSON object raises, whatever its content.
     """
     if not isinstance(body, Mapping):
-        raise TypeError(f"a {kind.name} is a mapping, not {type(body).__name__}")
+        raise TypeError(f"a {kind.name} must be a mapping, not {type(body).__name__}")
     model = model_of(kind)
     validate = getattr(model, "model_validate", None)
     if validate is not None:
-        # All of it at once in compiled code, for an object that is as it should be.
+        # At once in compiled code, for a valid object.
         try:
             return validate(body)
         except ValueError:
-            # Its text shows values: nothing may be raised from in here.
+            # Its text shows values: nothing may be raised in this block.
             pass
     return _decode_model(model, body)
 
@@ -88,6 +88,6 @@ def _decode(expected: Type, value: Any) -> Any:
     if expected.values is not None and isinstance(value, Mapping):
         return {key: _decode(expected.values, item) for key, item in value.items()}
     if expected.format is Format.TIMESTAMP and isinstance(value, str):
-        # What is no timestamp stays the text that it is.
+        # Anything but a timestamp stays text.
         return parse_time(value) or value
     return value

@@ -1,4 +1,4 @@
-"""The kinds of object that a lab is made of, and how those are named: as data."""
+"""The kinds of objects in a lab, as data."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 
 @attrs.frozen
 class NameRule:
-    """What the API server takes as the name of an object.
+    """What the API server accepts as the name of an object.
 
     Attributes
     ----------
     title
         What such a name is called, with its article.
     pattern
-        What all of the name has to match.
+        The pattern of the whole name.
     longest
-        How many characters it may have.
+        The maximum number of characters.
 
     Notes
     -----
@@ -54,7 +54,7 @@ class NameRule:
     longest: int
 
     def allows(self, name: str) -> bool:
-        """Tell whether the server takes this name.
+        """Whether the server accepts a name.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class NameRule:
         Returns
         -------
         bool
-            Whether it fits.
+            Whether it does.
         """
         return len(name) <= self.longest and self.pattern.fullmatch(name) is not None
 
@@ -77,14 +77,14 @@ DNS_SUBDOMAIN: Final = NameRule(
 
 @attrs.frozen
 class Kind:
-    """A kind of object, and where the API server keeps those.
+    """A kind of object, and where the API server keeps its objects.
 
     Attributes
     ----------
     name
-        What ``kind`` says in a manifest, such as ``ConfigMap``.
+        Its name in a manifest, such as ``ConfigMap``.
     api_version
-        What ``apiVersion`` says in a manifest, such as ``networking.k8s.io/v1``.
+        Its API version in a manifest, such as ``networking.k8s.io/v1``.
     plural
         The resource, as it stands in a URL, such as ``configmaps``; empty if only the server
         knows it.
@@ -94,7 +94,7 @@ class Kind:
     namespaced
         Whether its objects live in a namespace.
     names
-        What the API server takes as the name of one.
+        What the API server accepts as a name.
     confidential
         Whether nothing of what its objects contain may be shown.
     """
@@ -108,7 +108,7 @@ class Kind:
     confidential: bool = False
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """Build the path of one object or of all of them, below the API server's address.
+        """Build the path of one object or of the collection, below the API server's address.
 
         The core group is served below ``/api``, all others below ``/apis``
         (https://kubernetes.io/docs/reference/using-api/#api-groups).
@@ -128,12 +128,12 @@ class Kind:
         Raises
         ------
         ValueError
-            Raised if a namespace is given for a kind that has none, if one object of a
-            namespaced kind is asked for without its namespace, or if a part is empty or made
-            of dots: the path would then be that of something else.
+            Raised if a namespace is given for a kind without one, if the namespace of one
+            object of a namespaced kind is missing, or if a part is empty or ``.`` or ``..``:
+            the path would be that of something else.
         """
         if namespace is not None and not self.namespaced:
-            raise ValueError(f"a {self.name} lives in no namespace")
+            raise ValueError(f"a {self.name} is in no namespace")
         if namespace is None and name is not None and self.namespaced:
             raise ValueError(f"the path of a {self.name} needs its namespace")
         parts = ["/api" if "/" not in self.api_version else "/apis", self.api_version]
@@ -149,7 +149,7 @@ class Kind:
 def _segment(value: str) -> str:
     # "." and ".." survive percent-encoding and are resolved on the way (RFC 3986, 5.2.4).
     if value in {"", ".", ".."}:
-        raise ValueError(f"no name of an object: {value!r}")
+        raise ValueError(f"not the name of an object: {value!r}")
     return quote(value, safe="")
 
 
@@ -165,8 +165,8 @@ RESOURCE_QUOTA: Final = Kind("ResourceQuota", "v1", "resourcequotas", "V1Resourc
 NETWORK_POLICY: Final = Kind(
     "NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", "V1NetworkPolicy"
 )
-# From Kubernetes 1.36 on the name of a Service may begin with a digit (feature gate
-# RelaxedServiceNameValidation); an older server refuses that by itself.
+# From Kubernetes 1.36 on, the name of a Service may begin with a digit (feature gate
+# RelaxedServiceNameValidation); an older server refuses that itself.
 SERVICE: Final = Kind("Service", "v1", "services", "V1Service", names=DNS_LABEL)
 POD: Final = Kind("Pod", "v1", "pods", "V1Pod")
 SERVICE_ACCOUNT: Final = Kind("ServiceAccount", "v1", "serviceaccounts", "V1ServiceAccount")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from lab_storage._manifests.convert import Place, is_list, read_model, to_json, what_is
+from lab_storage._manifests.convert import read_model, to_json
+from lab_storage._manifests.documents import (
+    check_metadata,
+    each_manifest,
+    label_of,
+    title_of,
+    type_of,
+    without_server_fields,
+)
 from lab_storage._manifests.fields import LabField, fields_of
 from lab_storage._manifests.kinds import (
-    DNS_SUBDOMAIN,
     NAMESPACE,
     POD,
     ROLE,
@@ -20,34 +26,18 @@ from lab_storage._manifests.kinds import (
     Kind,
 )
 from lab_storage._manifests.others import other_kind
-from lab_storage._manifests.schema import Format, model_of
+from lab_storage._manifests.place import Place, what_is
+from lab_storage._manifests.schema import model_of
 from lab_storage._manifests.sealed import Sealed, forgets_locals
-from lab_storage.exceptions import printable
 
 if TYPE_CHECKING:
     from lab_storage.models import LabObjectNames, LabObjects
 
 __all__ = ["check_fields", "lab_manifests", "read_lab"]
 
-# What the server sets and a manifest may not. Source: the fields marked read-only in
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/
-_SET_BY_SERVER: Final = (
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-)
 # What other objects refer to is created before them, in this order. (A RoleBinding is refused
 # while its Role does not exist, since nobody can tell then whether it grants too much.)
 _FIRST: Final = (NAMESPACE, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
-# A group is a DNS name, a version and a kind are words.
-_TYPE_WORD: Final = re.compile(r"(?:[a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z][A-Za-z0-9]{0,62}")
-# Lists within lists are not as deep as this; an alias in YAML to what it stands in is endless.
-_DEEPEST_LIST: Final = 10
 
 
 def read_lab(
@@ -84,7 +74,7 @@ def read_lab(
         Raised if ``manifests`` is not an iterable of mappings.
     """
     lab = _Lab(names, fields, shared_namespace)
-    for manifest, place in _each(manifests):
+    for manifest, place in each_manifest(manifests):
         lab.add(manifest, place)
     return lab.attributes()
 
@@ -103,9 +93,9 @@ def check_fields(manifests: Iterable[Mapping[str, Any] | None], fields: list[Lab
         As in `read_lab`.
     """
     kinds = {field.kind.name: field.kind for field in fields}
-    for manifest, place in _each(manifests):
+    for manifest, place in each_manifest(manifests):
         kind = _kind_of(manifest, kinds, place)
-        content = _without_server_fields(manifest, place)
+        content = without_server_fields(manifest, place)
         if kind.model:
             read_model(model_of(kind), content, place)
 
@@ -134,9 +124,9 @@ class _Lab:
                 place.fail("is defined more than once")
             self._others[kind, name] = content
             return
-        model = read_model(model_of(kind), _without_server_fields(manifest, place), place)
+        model = read_model(model_of(kind), without_server_fields(manifest, place), place)
         namespace = self._names.namespace
-        name = _check_metadata(
+        name = check_metadata(
             getattr(model.metadata, "name", None),
             getattr(model.metadata, "namespace", None),
             kind,
@@ -195,21 +185,8 @@ class _Lab:
         return found
 
 
-def _each(manifests: object) -> Iterator[tuple[Mapping[str, Any], Place]]:
-    """Give each manifest, without blank ones and with the items of lists, and its title."""
-    if isinstance(manifests, (Mapping, str, bytes)) or not isinstance(manifests, Iterable):
-        raise TypeError(f"manifests must be an iterable of mappings, not {what_is(manifests)}")
-    for number, manifest in enumerate(manifests, start=1):
-        if manifest is None:
-            continue
-        if not isinstance(manifest, Mapping):
-            raise TypeError(f"manifest {number} must be a mapping, not {what_is(manifest)}")
-        for where, item in _items(f"manifest {number}", manifest):
-            yield item, Place(_label(where, item))
-
-
 def _kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, Kind], place: Place) -> Kind:
-    api_version, name = _type_of(manifest, place)
+    api_version, name = type_of(manifest, place)
     kind = kinds.get(name)
     group = api_version.rpartition("/")[0]
     if kind is None or _is_others_group(group):
@@ -222,119 +199,14 @@ def _kind_of(manifest: Mapping[str, Any], kinds: Mapping[str, Kind], place: Plac
     return kind
 
 
-def _type_of(manifest: Mapping[str, Any], place: Place) -> tuple[str, str]:
-    """Read the two words that say of which kind a manifest is."""
-    for field in ("apiVersion", "kind"):
-        value = manifest.get(field)
-        if value is None:
-            place.field(field).fail("is required")
-        if not isinstance(value, str):
-            place.field(field).refuse(value, Format.STRING)
-        if _TYPE_WORD.fullmatch(value) is None:
-            place.field(field).fail("is not valid in Kubernetes")
-    return str(manifest["apiVersion"]), str(manifest["kind"])
-
-
 def _is_others_group(group: str) -> bool:
     """Whether an API group is not one of Kubernetes' own, which may have kinds of its names."""
     return "." in group and not group.endswith(".k8s.io")
 
 
-def _items(
-    where: str, manifest: Mapping[str, Any], depth: int = 0
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give a manifest or, if it is a list of objects, its items, as kubectl takes them.
-
-    A list of one kind, such as a ``ConfigMapList``, says for its items of which kind they are
-    (https://kubernetes.io/docs/reference/using-api/api-concepts/#collections).
-    """
-    kind, items = str(manifest.get("kind")), manifest.get("items")
-    is_any_list = kind == "List" and manifest.get("apiVersion") == "v1"
-    if not is_any_list and not (kind.endswith("List") and is_list(items)):
-        yield where, manifest
-        return
-    place = Place(f"{where} ({printable(kind)})")
-    if depth > _DEEPEST_LIST:
-        place.fail("is nested too deeply")
-    place = place.field("items")
-    if items is not None and not is_list(items):
-        place.refuse(items, "a list")
-    for index, item in enumerate(items or ()):
-        if not isinstance(item, Mapping):
-            place.item(index).refuse(item, "a mapping")
-        if not is_any_list and item.get("kind") is None:
-            item = {**item, "apiVersion": manifest.get("apiVersion"), "kind": kind[:-4]}
-        yield from _items(f"{where}, item {index + 1}", item, depth + 1)
-
-
-def _label(where: str, manifest: Mapping[str, Any]) -> str:
-    """Name a manifest about which nothing is known yet."""
-    kind = manifest.get("kind")
-    if not isinstance(kind, str) or re.fullmatch(r"\w{1,63}", kind, re.ASCII) is None:
-        return where
-    metadata = manifest.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    return _title(kind, name, f"{where} ({kind})")
-
-
-def _title(kind: str, name: object, otherwise: str) -> str:
-    """Name an object as users know it, or otherwise if it has no name to speak of."""
-    if not isinstance(name, str) or not 0 < len(name) <= DNS_SUBDOMAIN.longest:
-        return otherwise
-    return f"{kind} {printable(name)}"
-
-
-def _check_metadata(
-    name: object, namespace: object, kind: Kind, lab_namespace: str, place: Place
-) -> str:
-    """Check an object's name and namespace, and give the former."""
-    place = place.field("metadata")
-    if name is None or name == "":
-        place.field("name").fail("is required")
-    if not isinstance(name, str):
-        place.field("name").refuse(name, Format.STRING)
-    if not kind.names.allows(name):
-        place.field("name").fail(f"must be {kind.names.title}")
-    # An empty namespace is none, in the API as in a manifest.
-    if namespace is None or namespace == "":
-        return name
-    if not kind.namespaced:
-        place.field("namespace").fail(f"must be left out: a {kind.name} is in no namespace")
-    if namespace != lab_namespace:
-        place.field("namespace").fail(f"must be {json.dumps(lab_namespace)}")
-    return name
-
-
-def _without_server_fields(manifest: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Leave out the empty fields that only a server sets; any other is refused.
-
-    ``kubectl create --dry-run -o yaml`` writes such empty fields. With a ``resourceVersion`` the
-    server refuses the object with a status of 500.
-    """
-    content = _without(manifest, ("status",), place)
-    metadata = manifest.get("metadata")
-    if isinstance(metadata, Mapping):
-        content["metadata"] = _without(metadata, _SET_BY_SERVER, place.field("metadata"))
-    return content
-
-
-def _without(content: Mapping[str, Any], names: tuple[str, ...], place: Place) -> dict[str, Any]:
-    for name in names:
-        if not _is_empty(content.get(name)):
-            place.field(name).fail("is set by the server only: leave it out")
-    return {key: value for key, value in content.items() if key not in names}
-
-
-def _is_empty(value: object, depth: int = 0) -> bool:
-    # A Service that kubectl writes has the status {"loadBalancer": {}}.
-    if isinstance(value, Mapping) and depth < _DEEPEST_LIST:
-        return all(_is_empty(item, depth + 1) for item in value.values())
-    return value is None or (isinstance(value, (str, int, float, list, tuple)) and not value)
-
-
 def _write(model: object, kind: Kind, namespace: str, place: Place) -> dict[str, Any]:
     """Write a model as the manifest that is sent to create it."""
-    content = _without_server_fields(to_json(model, place), place)
+    content = without_server_fields(to_json(model, place), place)
     for field, value in (("apiVersion", kind.api_version), ("kind", kind.name)):
         if content.pop(field, value) != value:
             place.field(field).fail(f"must be {value}")
@@ -378,12 +250,12 @@ def write_other(
         place.refuse(manifest, "a mapping")
     if not kind.namespaced:
         place.field("kind").fail(f"is cluster-scoped: nobody would delete a {kind.name} of a lab")
-    content = _without_server_fields(manifest, place)
+    content = without_server_fields(manifest, place)
     # With a model it is checked down to the last field; without, by the server.
     model = read_model(model_of(kind), content, place) if kind.model else content
     written = _write(model, kind, namespace, place)
     metadata = written["metadata"]
-    name = _check_metadata(metadata.get("name"), metadata.get("namespace"), kind, namespace, place)
+    name = check_metadata(metadata.get("name"), metadata.get("namespace"), kind, namespace, place)
     return written, name
 
 
@@ -417,23 +289,23 @@ def lab_manifests(objects: LabObjects) -> list[tuple[Kind, Sealed[dict[str, Any]
         for where, model in field.objects(objects):
             if not isinstance(model, model_of(kind)):
                 raise TypeError(f"{where} must be a {kind.model}, not {what_is(model)}")
-            place = Place(_title(kind.name, _name_in(model), where))
+            place = Place(title_of(kind.name, _name_in(model), where))
             manifest = _write(model, kind, lab_namespace, place)
             name, namespace = (manifest["metadata"].get(field) for field in ("name", "namespace"))
-            name = _check_metadata(name, namespace, kind, lab_namespace, place)
+            name = check_metadata(name, namespace, kind, lab_namespace, place)
             manifests.append((kind, name, Sealed(manifest)))
     for index, other in enumerate(objects.others):
         where = f"others[{index}]"
         if not isinstance(other, Mapping):
             raise TypeError(f"{where} must be a mapping, not {what_is(other)}")
-        place = Place(_label(where, other))
-        kind = other_kind(*_type_of(other, place))
+        place = Place(label_of(where, other))
+        kind = other_kind(*type_of(other, place))
         manifest, name = write_other(other, kind, lab_namespace, place)
         manifests.append((kind, name, Sealed(manifest)))
     seen = set()
     for kind, name, _ in manifests:
         if (kind, name) in seen:
-            Place(_title(kind.name, name, kind.name)).fail("is defined more than once")
+            Place(title_of(kind.name, name, kind.name)).fail("is defined more than once")
         seen.add((kind, name))
     manifests.sort(key=lambda each: _turn(each[0]))
     return [(kind, manifest) for kind, _, manifest in manifests]
@@ -455,7 +327,7 @@ def _namespace_of(objects: LabObjects) -> str:
     metadata = owner.metadata
     name = metadata.get(field) if isinstance(metadata, Mapping) else getattr(metadata, field, None)
     if field == "namespace" and not name:
-        Place(_title(POD.name, _name_in(owner), "pod")).field("metadata").field(field).fail(
+        Place(title_of(POD.name, _name_in(owner), "pod")).field("metadata").field(field).fail(
             "is required in a lab whose namespace is shared"
         )
     return name if isinstance(name, str) else ""

@@ -3,15 +3,14 @@
 All supported clients, the older generator's (31 to 36) and the newer one's on pydantic (37),
 describe a model by two class attributes: ``attribute_map`` (names in Python to names in JSON)
 and ``openapi_types`` (names in Python to types, as text). That text is the common ground here.
-What it leaves out, the formats that JSON has no type for, is added below from the API's own
-definition of the types.
+It does not have the formats that JSON has no type for: those are added below from the API's own
+definition.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,10 +30,8 @@ __all__ = [
     "build",
     "build_unchecked",
     "field_values",
-    "format_time",
     "is_model",
     "model_of",
-    "parse_time",
     "schema_of",
 ]
 
@@ -91,7 +88,7 @@ class Field:
     argument
         Its name when a model is built without checks; not always the attribute's.
     type
-        What it holds.
+        The type of its value.
     required
         Whether the class refuses an object without it.
     """
@@ -176,7 +173,7 @@ _MAP: Final = re.compile(r"[Dd]ict[(\[]str, ?(?P<values>.+)[)\]]")
 
 
 def model_of(kind: Kind) -> type[Any]:
-    """Find the installed client's class for a kind.
+    """The installed client's class for a kind.
 
     Parameters
     ----------
@@ -222,7 +219,7 @@ def is_model(value: object) -> bool:
     Returns
     -------
     bool
-        Whether `schema_of` can say what it holds.
+        Whether `schema_of` describes its class.
     """
     return hasattr(type(value), "openapi_types") and hasattr(type(value), "attribute_map")
 
@@ -231,7 +228,7 @@ _SCHEMAS: Final[dict[type[Any], Mapping[str, Field]]] = {}
 
 
 def schema_of(model: type[Any]) -> Mapping[str, Field]:
-    """Read what a model class holds.
+    """The fields of a model class.
 
     Parameters
     ----------
@@ -243,7 +240,7 @@ def schema_of(model: type[Any]) -> Mapping[str, Field]:
     Mapping
         Its fields by their names in JSON, in the client's order.
     """
-    # Threads that come here at the same time read the same, so there is no lock.
+    # No lock: threads that get here at the same time make the same.
     if model not in _SCHEMAS:
         _SCHEMAS[model] = _read_schema(model)
     return _SCHEMAS[model]
@@ -314,7 +311,7 @@ def build_unchecked(model: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def field_values(model: object) -> list[tuple[Field, Any]]:
-    """List what a model holds.
+    """List the fields and values of a model.
 
     Parameters
     ----------
@@ -389,56 +386,3 @@ def _type(model: type[Any], name: str, text: str) -> Type:
     if place in _INT_OR_STRING:
         return Type(format=Format.INT_OR_STRING)
     return Type(format=_FORMATS[text])
-
-
-# RFC 3339, section 5.6, as Go reads it: capital letters, any number of digits of a second.
-_TIME: Final = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>[0-5]\d))",
-    re.ASCII,
-)
-
-
-def parse_time(text: str) -> datetime | None:
-    """Read a timestamp as the API writes it.
-
-    Parameters
-    ----------
-    text
-        The text. (https://www.rfc-editor.org/rfc/rfc3339#section-5.6)
-
-    Returns
-    -------
-    datetime or None
-        The time, cut to microseconds, with its offset from UTC; `None` if the text is no
-        timestamp, or one that Python cannot hold.
-    """
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
-    try:
-        return datetime.fromisoformat(match["time"]).replace(
-            microsecond=int((match["fraction"] or "0")[:6].ljust(6, "0")),
-            tzinfo=timezone(-offset if match["sign"] == "-" else offset),
-        )
-    except ValueError:
-        return None
-
-
-def format_time(time: datetime) -> str:
-    """Write a timestamp as the API does, in UTC.
-
-    Parameters
-    ----------
-    time
-        The time; one without an offset counts as UTC.
-
-    Returns
-    -------
-    str
-        Such as ``2026-05-17T09:30:00Z``; digits of a second only where there are any.
-    """
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=timezone.utc)
-    return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")

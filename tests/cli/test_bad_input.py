@@ -72,10 +72,10 @@ def without(kind: str) -> str:
         ),
     ],
 )
-def test_a_file_that_is_no_lab_gets_a_line(
+def test_a_file_that_is_not_a_lab_gets_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, what: str
 ) -> None:
-    """It has the file, the place in it and what is wrong there; nothing is sent."""
+    """It names the file, the position and what is wrong there; nothing is sent."""
     path = tmp_path / "lab.yaml"
     path.write_text(content)
 
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_lab_gets_a_line(
     assert line.startswith(f"lab-storage: {path}{what}")
 
 
-def test_bytes_that_are_no_text_get_a_line(
+def test_bytes_that_are_not_text_get_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A binary file is not YAML."""
@@ -103,7 +103,7 @@ def test_bytes_that_are_no_text_get_a_line(
 def test_a_file_that_cannot_be_read_gets_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has the words of the operating system."""
+    """It shows the words of the operating system."""
     codes = [run(["create", "-f", str(path)]) for path in (tmp_path / "nothing", tmp_path)]
 
     assert [2, 2] == codes
@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_read_gets_a_line(
 def test_no_value_of_a_secret_is_in_the_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is wrong with a Secret is told by its field."""
+    """An error about a Secret names the field only."""
     path = tmp_path / "lab.yaml"
     path.write_text(
         LAB.replace(".dockerconfigjson: eyJhdXRocyI6e319", ".dockerconfigjson: h!dden")
@@ -211,10 +211,10 @@ FAILING = {
         ),
     ],
 )
-def test_a_kubeconfig_that_is_none_gets_a_line(
+def test_an_invalid_kubeconfig_gets_a_line(
     kubeconfig: Path, capsys: pytest.CaptureFixture[str], change: Change, what: str
 ) -> None:
-    """It has the file; a credentials program that fails is not passed over."""
+    """It names the file; a credentials program that fails is not ignored."""
     config = json.loads(kubeconfig.read_text())
     change(config)
     kubeconfig.write_text(json.dumps(config))
@@ -244,10 +244,10 @@ def test_no_token_of_a_kubeconfig_is_in_the_line(
 
 
 @pytest.mark.parametrize("content", ["", "words", "[1, 2]", "a: b: c"])
-def test_a_file_that_is_no_kubeconfig_gets_a_line(
+def test_a_file_that_is_not_a_kubeconfig_gets_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
-    """Whatever the client library makes of it."""
+    """Whatever error the client library raises."""
     path = tmp_path / "kubeconfig"
     path.write_text(content)
 
@@ -287,7 +287,7 @@ def test_without_any_cluster_the_program_says_where_it_looked(homeless: Program)
 
 
 def test_a_pod_is_known_by_its_environment(homeless: Program) -> None:
-    """The line is then about the ServiceAccount, which this machine has not."""
+    """The line then concerns the ServiceAccount, which this machine does not have."""
     environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     done = homeless.run("list", environment=environment)
 
@@ -297,7 +297,7 @@ def test_a_pod_is_known_by_its_environment(homeless: Program) -> None:
 
 
 def test_a_cluster_that_refuses_gets_a_line(program: Program, server: EmbeddedServer) -> None:
-    """It has what was done, the server's words, and which server."""
+    """It says what was being done, what the server said, and which server."""
     server.forbid(verb="get", resource="pods")
 
     done = program.run("phase", *FILE)
@@ -311,7 +311,7 @@ def test_a_cluster_that_refuses_gets_a_line(program: Program, server: EmbeddedSe
 
 
 def test_a_cluster_that_is_broken_gets_a_line(program: Program, server: EmbeddedServer) -> None:
-    """Out of time, it says what the server last said."""
+    """At the timeout, it says what the server said last."""
     server.add_fault(Answer(503, "no leader"), times=None)
 
     done = program.run("list", "--timeout", "1")
@@ -337,7 +337,7 @@ def test_a_cluster_that_does_not_answer_gets_a_line(
 
 
 def test_a_cluster_that_is_not_there_gets_a_line(program: Program, server: EmbeddedServer) -> None:
-    """Refused connections are tried again until the timeout, which tells of them."""
+    """Refused connections are retried until the timeout, whose error shows them."""
     server.close()
 
     done = program.run("list", "--timeout", "1")

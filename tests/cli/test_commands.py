@@ -35,8 +35,8 @@ KINDS = [
 ]
 
 
-def test_create_says_each_object_as_it_is_made(program: Program, server: EmbeddedServer) -> None:
-    """The namespace comes first, the pod last, and then how many it were."""
+def test_create_shows_each_object_as_it_is_made(program: Program, server: EmbeddedServer) -> None:
+    """The namespace comes first, the pod last, and then the number of objects."""
     done = program.run("create", *FILE)
 
     *objects, last = done.stdout.splitlines()
@@ -61,7 +61,7 @@ def test_create_gives_its_objects_as_json(program: Program) -> None:
 
 
 def test_create_leaves_the_object_of_another_alone(program: Program, lab: LabObjectNames) -> None:
-    """What was there before ends it with 1 and one line, which names object and server."""
+    """An object that existed ends it with 1 and one line, which names object and server."""
     done = program.run("create", *FILE)
 
     (line,) = done.stderr.splitlines()
@@ -122,7 +122,7 @@ def test_wait_says_the_phase_that_the_pod_comes_to(
         ("fail", 1, "Failed", "lab-storage: Pod lab-jovyan/lab has failed\n"),
     ],
 )
-def test_wait_tells_a_failure_by_its_exit_code(
+def test_wait_reports_a_failure_by_its_exit_code(
     run_here: RunHere,
     server: EmbeddedServer,
     request: pytest.FixtureRequest,
@@ -131,7 +131,7 @@ def test_wait_tells_a_failure_by_its_exit_code(
     phase: str,
     errors: str,
 ) -> None:
-    """A pod that has failed has started, and is no success."""
+    """A pod that has failed has started, but that is not success."""
     server.script_pods(start=start)
     request.getfixturevalue("lab")
 
@@ -141,7 +141,7 @@ def test_wait_tells_a_failure_by_its_exit_code(
 
 
 @pytest.mark.parametrize("reasons", ["usual", "Unschedulable,ImagePullBackOff"])
-def test_wait_does_not_wait_for_what_does_not_come(
+def test_wait_ends_early_with_fail_fast(
     run_here: RunHere, server: EmbeddedServer, request: pytest.FixtureRequest, reasons: str
 ) -> None:
     """With a reason to fail fast, the exit code is 1 and the line names the container."""
@@ -165,10 +165,10 @@ def test_wait_warns_of_a_reason_that_kubernetes_does_not_have(
     assert (0, "Running\n", line) == (code, output, errors)
 
 
-def test_events_tells_messages_in_order_until_its_time_is_over(
+def test_events_shows_messages_in_order_until_its_timeout(
     program: Program, running_lab: LabObjectNames
 ) -> None:
-    """The timeout is its ordinary end, and the exit code says so."""
+    """The timeout is its normal end, and the exit code says so."""
     done = program.run("events", *FILE, "--timeout", "1")
 
     lines = done.stdout.splitlines()
@@ -178,7 +178,7 @@ def test_events_tells_messages_in_order_until_its_time_is_over(
     assert 1 == len(done.stderr.splitlines())
 
 
-def test_events_tells_each_as_it_happens(
+def test_events_shows_each_as_it_happens(
     program: Program, server: EmbeddedServer, request: pytest.FixtureRequest
 ) -> None:
     """A pipe gets it at once, and from a pod that is made later."""
@@ -233,7 +233,7 @@ def test_show_gives_the_objects_as_json(run_here: RunHere, lab: LabObjectNames) 
     )
 
 
-def test_list_gives_the_names_that_begin_so(program: Program, lab: LabObjectNames) -> None:
+def test_list_gives_the_names_with_a_prefix(program: Program, lab: LabObjectNames) -> None:
     """One a line."""
     done = program.run("list", "--prefix", "lab-")
 
@@ -284,7 +284,7 @@ def test_delete_namespace_is_done_once_it_is_gone(
         ("show", None, "Pod lab-jovyan/lab or ConfigMap lab-jovyan/lab-env does not exist"),
     ],
 )
-def test_what_is_not_there_is_no_success(
+def test_a_missing_object_is_a_failure(
     run_here: RunHere, command: str, result: object, what: str
 ) -> None:
     """The exit code is 1, and the JSON null."""
@@ -321,7 +321,7 @@ def test_messages_cannot_command_the_terminal(
 
 
 def test_retries_are_seen_in_the_log_alone(program: Program, server: EmbeddedServer) -> None:
-    """What is tried again and works is nothing to speak of, but with --debug."""
+    """A retry that works is only shown with --debug."""
     server.add_fault(Answer(503), resource="namespaces", times=1)
     quiet = program.run("list")
     server.add_fault(Answer(503), resource="namespaces", times=1)
@@ -332,7 +332,7 @@ def test_retries_are_seen_in_the_log_alone(program: Program, server: EmbeddedSer
     assert "Retrying Kubernetes request" in debug.stderr
 
 
-def test_a_reader_that_stops_early_is_no_error(program: Program) -> None:
+def test_a_reader_that_stops_early_is_not_an_error(program: Program) -> None:
     """As behind ``head``: it ends like a program that SIGPIPE has ended."""
     with program.piped("list") as process:
         assert process.stdout is not None

@@ -128,7 +128,7 @@ def test_on_a_cluster_the_demo_is_in_a_namespace_of_its_own(
 def test_a_demo_that_fails_on_a_cluster_leaves_nothing(
     run_here: RunHere, server: EmbeddedServer
 ) -> None:
-    """The error is told, after the namespace is gone."""
+    """The error is reported after the namespace is gone."""
     before = namespaces(server)
     server.script_pods(start="image-pull-back-off")
 

@@ -75,7 +75,7 @@ def test_the_handlers_are_as_before_in_the_end() -> None:
 
 
 def test_a_signal_that_is_ignored_stays_so(ignored_hangup: None) -> None:
-    """The program goes on when the terminal is closed."""
+    """The program continues when the terminal is closed."""
     running = timeout()
 
     with Interrupts() as interrupts, interrupts.cancelling(running):

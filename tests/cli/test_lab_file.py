@@ -1,4 +1,4 @@
-"""Which objects of a file are which: found, chosen, or asked for."""
+"""Which objects of a file are which: found, selected, or asked for."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def lab(*more: Manifest, without: str = "") -> LabFile:
 
 
 def test_the_example_says_it_all() -> None:
-    """Whose lab it is, too, by a label."""
+    """Whose lab it is, too, from a label."""
     named = Named(LabFile.read(str(EXAMPLE)))
 
     assert LabObjectNames("jovyan", "lab-jovyan", "lab-env", "lab-quota", "lab") == named.resolve()
 
 
 def test_the_only_one_of_its_kind_is_it() -> None:
-    """Without a word of whose lab it is, the namespace stands for that."""
+    """If nothing says whose lab it is, the namespace does."""
     assert LabObjectNames("lab", "lab", "env", "quota", "pod") == Named(lab()).resolve()
 
 
@@ -51,7 +51,7 @@ def test_options_go_before_the_file() -> None:
 
 
 def test_of_several_config_maps_it_is_the_one_the_pod_takes_its_environment_from() -> None:
-    """What is mounted as files is not asked about."""
+    """Config maps that are mounted as files do not count."""
     pod = manifest("Pod", "pod")
     pod["spec"] = {"containers": [{"envFrom": [{"configMapRef": {"name": "second"}}]}]}
     file = lab(manifest("ConfigMap", "second"), pod, without="Pod")
@@ -78,7 +78,7 @@ def test_of_several_config_maps_it_is_the_one_the_pod_takes_its_environment_from
     ],
 )
 def test_what_could_be_several_is_asked_for(more: Manifest, text: str) -> None:
-    """With the option to say it by, and those there are."""
+    """With the option for it, and the candidates."""
     with pytest.raises(FailedError) as caught:
         Named(lab(more)).resolve()
 
@@ -86,7 +86,7 @@ def test_what_could_be_several_is_asked_for(more: Manifest, text: str) -> None:
 
 
 def test_what_a_command_does_not_need_is_not_asked_for() -> None:
-    """A phase can be read of a pod whose config maps nobody can tell apart."""
+    """A pod's phase can be read although its config maps are ambiguous."""
     file = lab(manifest("ConfigMap", "other"))
 
     names = Named(file).resolve(("namespace", "pod"))
@@ -95,19 +95,19 @@ def test_what_a_command_does_not_need_is_not_asked_for() -> None:
 
 
 def test_a_lab_without_a_quota_needs_none() -> None:
-    """Any name will do: there is none of any."""
+    """Any name will do: there is no quota at all."""
     assert "pod" == Named(lab(without="ResourceQuota")).resolve().quota
 
 
 def test_the_namespace_is_known_by_its_objects_too() -> None:
-    """As in a file of somebody who made the namespace before."""
+    """As in a file for a namespace that exists already."""
     assert "lab" == Named(lab(without="Namespace")).resolve().namespace
 
 
 @pytest.mark.parametrize("key", ["user", "hub.jupyter.org/username", "observatory.example/user"])
 @pytest.mark.parametrize("field", ["labels", "annotations"])
 def test_whose_lab_it_is_is_known_by_a_label_or_an_annotation(key: str, field: str) -> None:
-    """Spawners say it under a name of their own."""
+    """Spawners use different keys for it."""
     pod = manifest("Pod", "pod", **{field: {key: "jovyan", "superuser": "root"}})
 
     assert "jovyan" == Named(lab(pod, without="Pod")).resolve().username
@@ -117,7 +117,7 @@ def test_whose_lab_it_is_is_known_by_a_label_or_an_annotation(key: str, field: s
     "metadata", [None, 7, [], {"name": 7}, {"name": None, "labels": 7, "annotations": []}]
 )
 def test_manifests_of_any_shape_do_no_harm(metadata: object) -> None:
-    """What is wrong with them is for the library to say."""
+    """The library says what is wrong with them."""
     odd: list[Manifest] = [
         {"kind": kind, "metadata": metadata, "spec": spec}
         for kind in ("Pod", "Namespace", "ConfigMap", "ResourceQuota", 7)

@@ -57,7 +57,7 @@ def test_a_defect_of_its_own_is_not_taken_for_a_missing_extra() -> None:
 
 
 def test_help_has_every_command_and_the_exit_codes(program: Program) -> None:
-    """A user finds all that there is."""
+    """A user finds everything."""
     done = program.run("--help")
 
     words = done.stdout.split()
@@ -68,7 +68,7 @@ def test_help_has_every_command_and_the_exit_codes(program: Program) -> None:
 
 
 def test_the_version_is_that_of_the_library(program: Program) -> None:
-    """So that a report of a defect can say it."""
+    """So that a bug report can name it."""
     assert f"lab-storage, version {__version__}\n" == program.run("--version").stdout
 
 

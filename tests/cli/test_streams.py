@@ -121,7 +121,7 @@ def test_a_closed_input_holds_no_manifest(homeless: Program) -> None:
 
 
 @needs_full
-def test_help_that_cannot_be_written_is_no_traceback(homeless: Program) -> None:
+def test_help_that_cannot_be_written_ends_without_a_traceback(homeless: Program) -> None:
     """Nor is the version."""
     codes = {
         shell(homeless, '"$@" >/dev/full', *words).returncode
@@ -162,7 +162,7 @@ def test_a_failed_create_says_how_to_go_on_in_json_too(
 
 
 def test_the_first_failure_is_kept() -> None:
-    """What comes after it is dropped, and is none."""
+    """Everything after it is dropped."""
 
     class Full:
         def write(self, text: str) -> int:

@@ -51,7 +51,7 @@ WATCHED = {
 
 
 def arguments_of(command: str) -> tuple[str, ...]:
-    """The arguments of a command: which lab, if it is about one."""
+    """The arguments of a command: the lab, if it concerns one."""
     return (command,) if command == "list" else (command, *FILE)
 
 
@@ -92,7 +92,7 @@ def test_ctrl_c_ends_a_command_that_waits(
     request: pytest.FixtureRequest,
     command: str,
 ) -> None:
-    """What it waits for does not come, and its watch says nothing."""
+    """What it waits for never happens, and its watch is silent."""
     server.script_pods(start="pending")
     if command != "create":
         request.getfixturevalue("lab")
@@ -132,7 +132,7 @@ def test_a_signal_ends_a_command_without_a_terminal(
 def test_an_interrupted_create_can_be_gone_on_with(
     program: Program, server: EmbeddedServer
 ) -> None:
-    """The line says by which option; what was made is there."""
+    """The line shows the option for it; what was made stays."""
     server.delays.service_account = None
 
     with program.on_terminal("create", *FILE, "--operation-id", "mine") as terminal:
@@ -143,8 +143,8 @@ def test_an_interrupted_create_can_be_gone_on_with(
     assert lines[-1].endswith("; to go on, repeat it with --operation-id mine")
 
 
-def test_a_bar_tells_what_is_done_and_goes(program: Program, server: EmbeddedServer) -> None:
-    """Lines are above it and stay; it has the count of the objects."""
+def test_a_bar_shows_what_is_done_and_disappears(program: Program, server: EmbeddedServer) -> None:
+    """Lines stay above it; it counts the objects."""
     server.delays.service_account = timedelta(seconds=0.5)
 
     with program.on_terminal("create", *FILE) as terminal:
@@ -188,7 +188,7 @@ def test_a_bar_says_what_it_waits_for(
     assert 130 == code
 
 
-def test_a_bar_tells_what_is_tried_again(program: Program, server: EmbeddedServer) -> None:
+def test_a_bar_shows_what_is_retried(program: Program, server: EmbeddedServer) -> None:
     """A user sees why it takes so long."""
     server.close()
 

@@ -102,7 +102,7 @@ def completed(program: Program, words: str) -> set[str]:
 
 
 def test_contexts_are_completed(program: Program, kubeconfig: Path) -> None:
-    """Those of the kubeconfig that is named, or the usual one; of none there are none."""
+    """Those of the kubeconfig that is selected, or of the usual one, if it exists."""
     config = json.loads(kubeconfig.read_text())
     other = kubeconfig.with_name("other")
     other.write_text(json.dumps(config).replace('"embedded"', '"elsewhere"'))

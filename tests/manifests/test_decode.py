@@ -385,9 +385,9 @@ def test_the_body_is_left_unchanged() -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], "pod", b"{}", 7])
-def test_what_is_no_object_is_a_type_error(body: Any) -> None:
+def test_anything_but_an_object_is_a_type_error(body: Any) -> None:
     """The error shows the class of what was given and nothing of it."""
-    with pytest.raises(TypeError, match=rf"^a Pod is a mapping, not {type(body).__name__}$"):
+    with pytest.raises(TypeError, match=rf"^a Pod must be a mapping, not {type(body).__name__}$"):
         decode(POD, body)
 
 

@@ -17,7 +17,7 @@ from lab_storage._manifests.kinds import (
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_installed_client_has_a_class_for_each_kind(kind: Kind) -> None:
-    """The name of the model is one of the client's, and that model says it is of the kind."""
+    """The model is one of the client's, and has the fields that every kind has."""
     model = getattr(client, kind.model)
 
     assert {"api_version", "kind", "metadata"} <= set(model.openapi_types)

@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes import client
 
-from lab_storage._manifests.convert import Place, read_model, to_json
+from lab_storage._manifests.convert import read_model, to_json
 from lab_storage._manifests.kinds import KINDS
+from lab_storage._manifests.place import Place
 from lab_storage._manifests.schema import (
     _BASE64,
     _INT_OR_STRING,
@@ -149,7 +150,7 @@ def put(manifest: dict[str, Any], path: str, value: object) -> None:
 
 
 def error_of(manifests: list[Any]) -> ManifestError:
-    """Give the error by which these manifests are refused."""
+    """Give the error that these manifests raise."""
     with pytest.raises(ManifestError) as caught:
         LabObjects.from_manifests(manifests, NAMES)
     return caught.value

@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 from kubernetes import client
 
-from lab_storage._manifests.schema import format_time, parse_time, schema_of
+from lab_storage._manifests.schema import schema_of
+from lab_storage._manifests.times import format_time, parse_time
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_timestamp_of_the_api_is_read_and_written(text: str, expected: str) ->
         "2026-05-17T09:30:00Z\n",
     ],
 )
-def test_what_is_no_timestamp_is_none(text: str) -> None:
+def test_anything_but_a_timestamp_is_none(text: str) -> None:
     """Other forms, days that do not exist and what Python cannot hold are not guessed at."""
     assert parse_time(text) is None
 
