@@ -185,7 +185,9 @@ class PodDiagnosis:
             counts.append(f"exit code {self.exit_code}")
         if self.restarts:
             counts.append(f"{self.restarts} restart{'' if self.restarts == 1 else 's'}")
-        said = self.reason or self.phase.value
+        # "Unschedulable" is a trouble and Kubernetes' word for it.
+        is_twice = self.reason == self.trouble.value and not where
+        said = "" if is_twice else self.reason or self.phase.value
         if counts:
             said += f" ({', '.join(counts)})"
         return ": ".join(filter(None, (f"{self.trouble.value}{where}", said, self.message)))

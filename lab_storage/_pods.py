@@ -1,26 +1,19 @@
-"""What only pods need: their phase, their start, their events, their end."""
+"""What only pods need: their phase, their events, their end."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
-from lab_storage._api.answer import Answer, mapping_at, mappings_at
+from lab_storage._api.answer import Answer, mapping_at
 from lab_storage._api.call import Call
 from lab_storage._api.deletion import delete as delete_object
 from lab_storage._api.objects import read
 from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import ADDED, DELETED, LISTED, follow
 from lab_storage._manifests.kinds import EVENT, POD
-from lab_storage.exceptions import PodStartError
+from lab_storage._starts import text_of
 from lab_storage.models import PodPhase
-
-UNSCHEDULABLE = "Unschedulable"
-
-
-def phase_of(pod: dict[str, Any]) -> PodPhase:
-    """The phase in a pod's status."""
-    return PodPhase.of(mapping_at(pod, "status").get("phase"))
 
 
 def read_phase(call: Call, namespace: str, name: str) -> PodPhase | None:
@@ -62,71 +55,6 @@ def why_it_stays(pod: dict[str, Any]) -> str:
     return "the pod is being deleted"
 
 
-def wait_for_start(
-    call: Call,
-    namespace: str,
-    name: str,
-    fail_fast: Collection[str],
-) -> PodPhase | None:
-    """Block until a pod is neither Pending nor Unknown, or is not there (any more).
-
-    Raises
-    ------
-    PodStartError
-        If it waits for one of ``fail_fast``.
-    """
-    request = list_of_one(POD, namespace, name)
-    there = False
-    for change in follow(call, request):
-        if change.type == DELETED or (change.type == LISTED and not there):
-            return None
-        if change.type == LISTED:
-            continue
-        there = True
-        pod = change.object
-        phase = phase_of(pod)
-        if phase not in (PodPhase.PENDING, PodPhase.UNKNOWN):
-            call.debug("Pod has started", request)
-            return phase
-        waits = list(waiting(pod))
-        for container, reason, message in waits:
-            if reason in fail_fast:
-                raise PodStartError(name, namespace, container, reason, message)
-        reasons = "".join(
-            f"; {container or 'pod'}: {reason}{f': {message}' if message else ''}"
-            for container, reason, message in waits
-        )
-        call.wait_for(request, f"the pod is {phase.value}{reasons}")
-    raise RuntimeError("a watch ends by its deadline, not by itself")
-
-
-def waiting(pod: dict[str, Any]) -> Iterator[tuple[str | None, str, str | None]]:
-    """Yield container, reason and message of all that a pod waits for.
-
-    A container says it in ``state.waiting``, in the order of the manifest, init
-    containers first; the scheduler in the condition ``PodScheduled``, where the
-    container is `None`
-    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
-    """
-    for condition in mappings_at(pod, "status", "conditions"):
-        reason = condition.get("reason")
-        if (
-            condition.get("type") == "PodScheduled"
-            and condition.get("status") == "False"
-            and isinstance(reason, str)
-        ):
-            yield None, reason, _text(condition.get("message"))
-    for field in ("initContainerStatuses", "containerStatuses"):
-        for container in mappings_at(pod, "status", field):
-            state = mapping_at(container, "state", "waiting")
-            if isinstance(state.get("reason"), str):
-                yield _text(container.get("name")), state["reason"], _text(state.get("message"))
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None, None]:
     """Yield the messages of a pod's events, those that exist and those that come.
 
@@ -155,7 +83,7 @@ def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None,
         counts[change.uid] = max(known[0], said[0]), max(known[1], said[1])
         if counts[change.uid] == known:
             continue
-        message = _text(event.get("message"))
+        message = text_of(event.get("message"))
         if message is not None:
             yield message
             # Time passes in the loop's body too, and more may have been read already.

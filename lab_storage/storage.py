@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from lab_storage import _labs, _namespaces, _pods
+from lab_storage import _labs, _namespaces, _pods, _starts
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
 from lab_storage._api.discovery import Discovery
@@ -410,7 +410,7 @@ class LabStorage:
                 reason=word,
                 suggestion=near[0] if near else None,
             )
-        return _pods.wait_for_start(call, namespace, name, reasons)
+        return _starts.wait_for_start(call, namespace, name, reasons)
 
     def watch_pod_events(
         self, name: str, namespace: str, timeout: Timeout

@@ -37,7 +37,7 @@ class PodState:
     is_ready
         Whether its condition ``Ready`` is true.
     waiting
-        What it waits for, as `lab_storage._pods.waiting` yields it; only of a pod that has not
+        What it waits for, as `lab_storage._starts.waiting` yields it; only of a pod that has not
         started.
     """
 

@@ -77,6 +77,7 @@ def follow(
     request: Request,
     *,
     order: Callable[[dict[str, Any]], Any] | None = None,
+    while_quiet: Callable[[], None] | None = None,
 ) -> Generator[Change, None, None]:
     """Yield what exists, and then what happens to it. Blocks between the changes.
 
@@ -88,6 +89,9 @@ def follow(
         The list of the objects, with a selector.
     order
         The key by which objects that were listed at once are told.
+    while_quiet
+        Called again and again while nothing happens, in the thread that waits. The watch is
+        not read meanwhile.
 
     Yields
     ------
@@ -128,7 +132,7 @@ def follow(
 
     What it cannot do: report states that came and went while nobody listened.
     """
-    return _Follower(call, request, order).run()
+    return _Follower(call, request, order, while_quiet).run()
 
 
 class _GoneError(Exception):
@@ -143,10 +147,12 @@ class _Follower:
         call: Call,
         request: Request,
         order: Callable[[dict[str, Any]], Any] | None,
+        while_quiet: Callable[[], None] | None,
     ) -> None:
         self._call = call
         self._request = request
         self._order = order
+        self._while_quiet = while_quiet
         # By UID: version, and what a DELETED needs to say. Not the objects, which
         # can be large and of which there can be many waits.
         self._known: dict[str, tuple[str | None, dict[str, Any]]] = {}
@@ -218,6 +224,8 @@ class _Follower:
         seconds = random.randint(SHORTEST_WATCH_SECONDS, LONGEST_WATCH_SECONDS)  # noqa: S311
         stream = self._open(seconds)
         self._call.settle(self._request)
+        if self._while_quiet is not None:
+            stream.while_quiet(self._while_quiet)
         try:
             for line in read_lines(stream, seconds):
                 yield from self._handle(line)

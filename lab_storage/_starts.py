@@ -1,0 +1,200 @@
+"""Waiting for a pod to start, and finding out meanwhile why it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from time import monotonic
+from typing import Any
+
+from lab_storage._api.answer import mapping_at, mappings_at
+from lab_storage._api.call import Call
+from lab_storage._api.request import Request, list_of_one
+from lab_storage._api.watch import DELETED, LISTED, follow
+from lab_storage._diagnoses import read_events
+from lab_storage._diagnosis.words import THROTTLED
+from lab_storage._manifests.kinds import POD
+from lab_storage.diagnosis import Examination, PodDiagnosis, PodTrouble, examine
+from lab_storage.exceptions import PodStartError
+from lab_storage.models import PodPhase
+
+# How long a pod's state says nothing new before its events are looked at; then again after so
+# long, and shortly before the deadline. With the watch, that is fewer than 6 requests a minute.
+QUIET_SECONDS = 3.0
+AGAIN_SECONDS = 40.0
+LAST_LOOK_SECONDS = 2.0
+# Between two looks, however the pod behaves.
+_REST_SECONDS = 20.0
+# The watch is not read meanwhile.
+_LOOK_SECONDS = 1.0
+_NUMBER = re.compile(r"\d+")
+
+
+def wait_for_start(
+    call: Call, namespace: str, name: str, fail_fast: Collection[str]
+) -> PodPhase | None:
+    """Block until a pod is neither Pending nor Unknown, or is not there (any more).
+
+    Raises
+    ------
+    PodStartError
+        If it waits for one of ``fail_fast``.
+    """
+    request = list_of_one(POD, namespace, name)
+    inquiry = Inquiry(call, request, namespace, name)
+    there = False
+    for change in follow(call, request, while_quiet=inquiry.look):
+        if change.type == DELETED or (change.type == LISTED and not there):
+            return None
+        if change.type == LISTED:
+            continue
+        there = True
+        inquiry.hear(change.object)
+        phase = phase_of(change.object)
+        if phase not in (PodPhase.PENDING, PodPhase.UNKNOWN):
+            _log_start(call, request, phase, inquiry.diagnosis)
+            return phase
+        for container, reason, message in waiting(change.object):
+            # The kubelet's own limit of pulls a second passes by itself.
+            if reason in fail_fast and THROTTLED not in (message or ""):
+                inquiry.look_behind()
+                raise PodStartError(name, namespace, container, reason, message, inquiry.diagnosis)
+    raise RuntimeError("a watch ends by its deadline, not by itself")
+
+
+def _log_start(call: Call, request: Request, phase: PodPhase, diagnosis: PodDiagnosis) -> None:
+    if phase is not PodPhase.FAILED or diagnosis.trouble is None:
+        call.debug("Pod has started", request)
+        return
+    call.write(
+        call.log.warning,
+        "Pod has failed",
+        request,
+        trouble=diagnosis.trouble.value,
+        container=diagnosis.container,
+        reason=diagnosis.reason,
+        message=diagnosis.message,
+        exit_code=diagnosis.exit_code,
+    )
+
+
+class Inquiry:
+    """Why a pod has not started, as far as is known; what a timeout of the wait reports.
+
+    The state of a pod that cannot mount a volume says ContainerCreating for ever. So its events
+    are read too, when its state has said nothing new for some seconds, and seldom.
+    """
+
+    def __init__(self, call: Call, request: Request, namespace: str, name: str) -> None:
+        self._call = call
+        self._request = request
+        self._names = namespace, name
+        left = call.timeout._left()
+        self._quiet_seconds = min(QUIET_SECONDS, left / 3)
+        self._rest_seconds = min(_REST_SECONDS, left / 3)
+        self._last_look_seconds = min(LAST_LOOK_SECONDS, left / 5)
+        self._pod: dict[str, Any] = {}
+        self._events: list[dict[str, Any]] = []
+        self._examination: Examination = examine({})
+        self._said = ""
+        self._quiet_since = monotonic()
+        self._looked_at: float | None = None
+        self._looked_since_news = False
+
+    @property
+    def diagnosis(self) -> PodDiagnosis:
+        """What is wrong with the pod, as far as is known."""
+        return self._examination.diagnosis
+
+    def hear(self, pod: dict[str, Any]) -> None:
+        """Take a new state of the pod."""
+        self._pod = pod
+        # A scheduler repeats what it says with other numbers, as nodes come and go.
+        said = _NUMBER.sub("", _summary(pod, examine(pod).diagnosis))
+        if said != self._said:
+            self._said = said
+            self._quiet_since = monotonic()
+            self._looked_since_news = False
+        self._examine()
+
+    def look(self) -> None:
+        """Read the pod's events if it is time to; called again and again."""
+        if self._pod and self._is_due():
+            self._read_events()
+
+    def look_behind(self) -> None:
+        """Read the events at once if a container ended, since only they may say who ended it."""
+        if self.diagnosis.trouble is PodTrouble.CRASH and self._looked_at is None:
+            self._read_events()
+
+    def _is_due(self) -> bool:
+        # A state that says what is wrong needs no events.
+        if examine(self._pod).diagnosis.trouble is not None:
+            return False
+        now = monotonic()
+        since_look = float("inf") if self._looked_at is None else now - self._looked_at
+        if since_look < self._rest_seconds:
+            return False
+        if self._call.timeout._left() <= self._last_look_seconds:
+            return True
+        is_quiet = now - self._quiet_since >= self._quiet_seconds
+        return is_quiet and (not self._looked_since_news or since_look >= AGAIN_SECONDS)
+
+    def _read_events(self) -> None:
+        self._looked_at = monotonic()
+        self._looked_since_news = True
+        events = read_events(self._call.aside(_LOOK_SECONDS), *self._names)
+        if events is not None:
+            self._events = events
+        self._examine()
+
+    def _examine(self) -> None:
+        self._examination = examine(self._pod, self._events)
+        text = _summary(self._pod, self.diagnosis)
+        if self.diagnosis.trouble is None and self._examination.last_warning is not None:
+            text += f"; {self._examination.last_warning}"
+        self._call.wait_for(self._request, text)
+
+
+def _summary(pod: dict[str, Any], diagnosis: PodDiagnosis) -> str:
+    """What a pod is waiting for, in one line: its trouble, or what its state says."""
+    text = f"the pod is {diagnosis.phase.value}"
+    if diagnosis.trouble is not None:
+        return f"{text}; {diagnosis}"
+    for container, reason, message in waiting(pod):
+        text += f"; {container or 'pod'}: {reason}{f': {message}' if message else ''}"
+    return text
+
+
+def phase_of(pod: dict[str, Any]) -> PodPhase:
+    """The phase in a pod's status."""
+    return PodPhase.of(mapping_at(pod, "status").get("phase"))
+
+
+def waiting(pod: dict[str, Any]) -> Iterator[tuple[str | None, str, str | None]]:
+    """Yield container, reason and message of all that a pod waits for.
+
+    A container says it in ``state.waiting``, in the order of the manifest, init
+    containers first; the scheduler in the condition ``PodScheduled``, where the
+    container is `None`
+    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
+    """
+    for condition in mappings_at(pod, "status", "conditions"):
+        reason = condition.get("reason")
+        if (
+            condition.get("type") == "PodScheduled"
+            and condition.get("status") == "False"
+            and isinstance(reason, str)
+        ):
+            yield None, reason, text_of(condition.get("message"))
+    for field in ("initContainerStatuses", "containerStatuses"):
+        for container in mappings_at(pod, "status", field):
+            state = mapping_at(container, "state", "waiting")
+            if isinstance(state.get("reason"), str):
+                message = text_of(state.get("message"))
+                yield text_of(container.get("name")), state["reason"], message
+
+
+def text_of(value: Any) -> str | None:
+    """A text; `None` for anything else, and for an empty one."""
+    return value if isinstance(value, str) and value else None
