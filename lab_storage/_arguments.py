@@ -31,13 +31,14 @@ __all__ = [
 class Logger(Protocol):
     """What the library needs of a structlog logger, for type checkers."""
 
-    def bind(self, **fields: Any) -> Any:
+    def bind(self, **new_values: Any) -> Any:
         """Make a logger with more fields."""
 
-    def debug(self, event: str, /, **fields: Any) -> Any:
+    # The parameters have structlog's names: otherwise none of its loggers would match.
+    def debug(self, event: str, *args: Any, **kw: Any) -> Any:
         """Log a line of level debug."""
 
-    def warning(self, event: str, /, **fields: Any) -> Any:
+    def warning(self, event: str, *args: Any, **kw: Any) -> Any:
         """Log a line of level warning."""
 
 

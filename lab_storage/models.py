@@ -132,6 +132,11 @@ class LabObjectNames:
     pod: str = attrs.field(validator=_named_by(DNS_SUBDOMAIN))
 
 
+def _tuple(objects: Iterable[Any]) -> tuple[Any, ...]:
+    # `tuple` itself has a type that mypy's plugin for attrs cannot bind.
+    return tuple(objects)
+
+
 def _brief(value: object) -> str:
     """Show models by class and name: their contents may be secret, and are long."""
     if isinstance(value, tuple):
@@ -196,15 +201,15 @@ class LabObjects(LabStateObjects):
 
     namespace: V1Namespace | None = attrs.field(repr=_brief, metadata=one(NAMESPACE))
     config_maps: Sequence[V1ConfigMap] = attrs.field(
-        converter=tuple, repr=_brief, metadata=many(CONFIG_MAP)
+        converter=_tuple, repr=_brief, metadata=many(CONFIG_MAP)
     )
     network_policy: V1NetworkPolicy | None = attrs.field(repr=_brief, metadata=one(NETWORK_POLICY))
     pvcs: Sequence[V1PersistentVolumeClaim] = attrs.field(
-        converter=tuple, repr=_brief, metadata=many(PERSISTENT_VOLUME_CLAIM)
+        converter=_tuple, repr=_brief, metadata=many(PERSISTENT_VOLUME_CLAIM)
     )
-    secrets: Sequence[V1Secret] = attrs.field(converter=tuple, repr=_brief, metadata=many(SECRET))
+    secrets: Sequence[V1Secret] = attrs.field(converter=_tuple, repr=_brief, metadata=many(SECRET))
     service: V1Service | None = attrs.field(repr=_brief, metadata=one(SERVICE))
-    others: Sequence[Mapping[str, Any]] = attrs.field(default=(), converter=tuple, repr=_brief)
+    others: Sequence[Mapping[str, Any]] = attrs.field(default=(), converter=_tuple, repr=_brief)
 
     @classmethod
     @forgets_locals

@@ -46,6 +46,7 @@ from lab_storage.timeout import Timeout
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, V1Secret
+    from typing_extensions import Self
 
     from lab_storage.diagnosis import Examination, PodDiagnosis
 
@@ -118,7 +119,7 @@ class LabStorage:
         self._workers = Workers()
         self._discovery = Discovery()
 
-    def __enter__(self) -> LabStorage:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

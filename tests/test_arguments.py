@@ -138,6 +138,22 @@ def test_loggers_of_structlog_are_accepted(right: Any) -> None:
         assert isinstance(storage, LabStorage)
 
 
+def test_type_checkers_know_what_is_accepted() -> None:
+    """Both kinds of structlog's loggers match the parameter's type, and others do not.
+
+    mypy checks this, also that the comment that ignores an error is needed.
+    """
+    standard: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger()
+    filtering: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    with client.ApiClient() as api_client:
+        LabStorage(api_client, standard, observer=None)
+        LabStorage(api_client, filtering, observer=print)
+        with pytest.raises(TypeError):
+            LabStorage(api_client, logging.getLogger("labs"))  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            LabStorage(api_client, standard, observer=7)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_storage_cannot_be_copied(copied: Callable[[Any], Any], logger: Any) -> None:
     """The error says what to do instead."""

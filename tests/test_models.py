@@ -164,6 +164,23 @@ def test_a_lab_cannot_be_changed() -> None:
         lab.pod = None  # type: ignore[misc]
 
 
+def test_sequences_may_be_any_iterables_for_a_type_checker_too() -> None:
+    """Mypy checks this call, which is made by name and not from a mapping."""
+    lab = LabObjects(
+        env_config_map=model("V1ConfigMap", "env"),
+        quota=None,
+        pod=model("V1Pod", "nb"),
+        namespace=model("V1Namespace", "lab-ada"),
+        config_maps=[object()],
+        network_policy=None,
+        pvcs=(object() for _ in range(2)),
+        secrets=(),
+        service=None,
+    )
+
+    assert [1, 2, 0] == [len(lab.config_maps), len(lab.pvcs), len(lab.secrets)]
+
+
 def test_the_repr_of_a_lab_shows_names_and_no_contents() -> None:
     """Neither a secret's value nor that of a config map is in the repr, nor in the str."""
     lab = make_lab(quota=None)
