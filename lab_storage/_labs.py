@@ -56,10 +56,13 @@ def create(
     """
     manifests = _resolved(call, workers, discovery, manifests)
     manager = manager_of(operation_id)
-    # Only an earlier attempt can have made what exists, and in a new namespace there is nothing.
-    may_exist = operation_id is not None
+    is_new = False
     for kind, namespace in _of(manifests, NAMESPACE):
-        may_exist &= not create_object(call, kind, namespace, manager)
+        is_new = create_object(call, kind, namespace, manager)
+    if is_new:
+        call.note_namespace_made()
+    # Only an earlier attempt can have made what exists, and in a new namespace there is nothing.
+    may_exist = operation_id is not None and not is_new
     make = partial(_make, discovery=discovery, manager=manager, may_exist=may_exist)
 
     pods = _of(manifests, POD)
@@ -71,7 +74,10 @@ def create(
     others = [each for each in manifests if each[0] not in first]
     # What waits for a controller comes first, so that it begins first.
     others.sort(key=lambda each: each[0] is not RESOURCE_QUOTA)
-    tasks: list[Task] = [partial(_wait_for_service_account, pod=pod) for _, pod in pods]
+    tasks: list[Task] = []
+    if is_new:
+        # Later, the pod may be there, and the ServiceAccount gone.
+        tasks += [partial(_wait_for_service_account, pod=pod) for _, pod in pods]
     tasks += [partial(make, kind=kind, manifest=manifest) for kind, manifest in others]
     workers.run(call, tasks)
     for kind, pod in pods:
@@ -152,6 +158,8 @@ def _wait_for_service_account(call: Call, pod: Sealed[Manifest]) -> None:
 
     A controller makes the default one in each new namespace; without it, a pod is
     refused (https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/).
+    That of the manifest counts, although admission may put another into the pod: it is looked up
+    before any webhook is asked (``AllOrderedPlugins`` in ``pkg/kubeapiserver/options``).
     """
     spec = pod.open().get("spec") or {}
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
@@ -168,16 +176,21 @@ def _wait_for_service_account(call: Call, pod: Sealed[Manifest]) -> None:
 def _wait_for_quota(call: Call, quota: Sealed[Manifest]) -> None:
     """Block until the quota's controller has taken note of all its limits.
 
-    Until it has, whatever the quota counts is refused
-    (``status unknown for quota``).
+    Until it has, whatever the quota counts is refused (``status unknown for quota``). Its limits
+    are those that are stored: admission, or somebody since, may have changed them.
     """
     metadata = quota.open()["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
-    limits = set((quota.open().get("spec") or {}).get("hard") or {})
+    sent = quota.open().get("spec")
+
+    def is_counted(found: Manifest) -> bool:
+        stored = found.get("spec", sent)
+        return mapping_at(stored, "hard").keys() <= mapping_at(found, "status", "hard").keys()
+
     _wait_until(
         call,
         list_of_one(RESOURCE_QUOTA, namespace, name),
-        lambda found: limits <= set(mapping_at(found, "status", "hard")),
+        is_counted,
         f"the status of ResourceQuota {namespace}/{name} is not known yet",
     )
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from lab_storage._api.answer import Answer, TransientError
+from lab_storage._api.answer import Answer, TransientError, mapping_at
 from lab_storage._api.client import Client
 from lab_storage._api.redaction import no_answer, refusal, summary
 from lab_storage._api.request import Request
-from lab_storage._api.retry import is_transient, pause_seconds, retry_after_seconds, retrying
+from lab_storage._api.retry import (
+    NEW_NAMESPACE_SECONDS,
+    is_transient,
+    pause_seconds,
+    retry_after_seconds,
+    retrying,
+)
 from lab_storage._api.stream import Stream
 from lab_storage.exceptions import (
     KubernetesError,
@@ -74,11 +81,13 @@ class Call:
         self._meanwhile: Callable[[], None] | None = None
         # How often requests were sent that have not come to an end yet.
         self._sent: dict[Request, int] = {}
+        self._namespace_made: float | None = None
 
     def part(self) -> Call:
         """The same call, to be cancelled by itself."""
         part = Call(self.client, self.timeout.partial(timedelta.max), self.log, self.user)
         part._failures, part._waits = self._failures, self._waits
+        part._namespace_made = self._namespace_made
         return part
 
     def aside(self, seconds: float) -> Call:
@@ -139,7 +148,7 @@ class Call:
             answer = self.attempt(request)
             if answer.is_success:
                 return read(answer)
-            if is_missing(answer):
+            if is_missing(answer, request):
                 return None
             raise self.refusal(request, answer)
 
@@ -220,7 +229,7 @@ class Call:
     def judge(self, request: Request, answer: Answer) -> TransientError | KubernetesError:
         """Make the error that a refusal is: final, or worth another attempt."""
         error = self.refusal(request, answer)
-        if not is_transient(answer, request):
+        if not is_transient(answer, request, namespace_is_new=self._namespace_is_new(request)):
             return error
         not_before_seconds = retry_after_seconds(answer)
         if not_before_seconds > max(0.0, self.timeout._left()):
@@ -228,6 +237,18 @@ class Call:
         transient = TransientError(summary(answer, request), answer.status, not_before_seconds)
         transient.__cause__ = error
         return transient
+
+    def note_namespace_made(self) -> None:
+        """Note that this call has just made the namespace that it works in."""
+        self._namespace_made = monotonic()
+
+    def _namespace_is_new(self, request: Request) -> bool:
+        made = self._namespace_made
+        return (
+            request.namespace is not None
+            and made is not None
+            and monotonic() < made + NEW_NAMESPACE_SECONDS
+        )
 
     def refusal(self, request: Request, answer: Answer) -> KubernetesError:
         """Make the error of a refusal that is final."""
@@ -369,12 +390,19 @@ class Call:
             write(event, user=self.user, **fields)
 
 
-def is_missing(answer: Answer) -> bool:
-    """Whether the API server, and not something on the way to it, says that there is none."""
-    if answer.status != 404:
+def is_missing(answer: Answer, request: Request) -> bool:
+    """Whether the API server says that there is no such object.
+
+    It says so by a Status with the reason NotFound, whose details name the object. That a
+    namespace does not exist, or a resource, is another matter; and what stands before the server
+    has its own words for not knowing the way.
+    """
+    status = answer.details
+    if answer.status != 404 or status.get("kind") != "Status" or answer.reason != "NotFound":
         return False
-    try:
-        _ = answer.content
-    except TransientError:
+    if "could not find the requested resource" in answer.message:
         return False
-    return True
+    details = mapping_at(status, "details")
+    kind, name = details.get("kind"), details.get("name")
+    is_of_kind = not kind or kind in (request.kind.plural, request.kind.name)
+    return is_of_kind and (not name or name == request.name)

@@ -112,6 +112,8 @@ class Client:
     @staticmethod
     def _read(exchange: RequestExchange, session: Session) -> Answer:
         response = exchange.response
+        # Behind a balancer, the connection leads to the server that failed.
+        exchange.keeps_connection = response.status < 500
         body = read_body(response, exchange) if session.is_ours else response.data
         return Answer(response.status, response.headers, body, session)
 

@@ -6,21 +6,22 @@ import hashlib
 import uuid
 from typing import Any
 
-from lab_storage._api.answer import Answer, TransientError, mappings_at
+import attrs
+
+from lab_storage._api.answer import Answer, TransientError, mapping_at, mappings_at
 from lab_storage._api.call import Call
+from lab_storage._api.deletion import wait_until_gone
 from lab_storage._api.redaction import summary
 from lab_storage._api.request import METADATA, Request, to_body
-from lab_storage._manifests.kinds import CONFIG_MAP, RESOURCE_QUOTA, Kind
+from lab_storage._manifests.kinds import Kind
 from lab_storage._manifests.sealed import Sealed
-from lab_storage.exceptions import KubernetesError
+from lab_storage.exceptions import KubernetesError, describe_object
 
 Manifest = dict[str, Any]
 
 # A fieldManager has 128 characters at most.
 _MANAGER_PREFIX = "lab_storage-"
-# Kinds of which an object may have no field at all. The server gives each of the others one.
-_MAY_BE_EMPTY = CONFIG_MAP, RESOURCE_QUOTA
-_MANAGER_ANNOTATION = "lab-storage/manager"
+MANAGER_ANNOTATION = "lab-storage/manager"
 # An earlier attempt may be charged for and its object not stored yet: so often it is looked for.
 _LOOKS_AFTER_QUOTA = 3
 
@@ -48,6 +49,9 @@ def create(
     5 min (kube-controller-manager's ``--resource-quota-sync-period``). Blind attempts would so
     use up the quota of what is still to be made.
 
+    An object of the operation that is being deleted does not count as made: its end is waited
+    for, and it is made anew.
+
     Parameters
     ----------
     call
@@ -55,8 +59,7 @@ def create(
     kind, manifest
         The object.
     manager
-        Who makes it, by `manager_of`: ``metadata.managedFields`` says who made an object that
-        exists.
+        Who makes it, by `manager_of`.
     may_exist
         Whether an earlier attempt of the same operation may have made it.
 
@@ -72,6 +75,15 @@ def create(
         if the server refuses.
     """
     return _Creation(call, kind, manifest, manager, may_exist).run()
+
+
+@attrs.frozen
+class _Found:
+    """An object that exists: who made it, and whether it is being deleted."""
+
+    uid: str
+    makers: frozenset[str]
+    is_dying: bool
 
 
 class _Creation:
@@ -92,13 +104,16 @@ class _Creation:
         self._manager = manager
         self._may_exist = may_exist
         self._looks_left = _LOOKS_AFTER_QUOTA
+        self._rhythm = _Rhythm()
         self._post = Request(
             "POST",
             kind,
             namespace,
             name,
-            query={"fieldManager": manager},
-            body=to_body(_owned(kind, manifest.open(), manager)),
+            # Strict: a field that the server does not know is an error rather than lost
+            # (https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation).
+            query={"fieldManager": manager, "fieldValidation": "Strict"},
+            body=to_body(_marked(manifest.open(), manager)),
             collection=True,
         )
         self._look = Request("GET", kind, namespace, name, accept=METADATA)
@@ -113,29 +128,55 @@ class _Creation:
         raise RuntimeError("a call ends by its deadline, not by itself")
 
     def _attempt(self) -> bool:
-        if self._may_exist and self._is_ours(self._read_managers()):
+        if self._may_exist and self._rhythm.is_time_to_look():
+            found = self._read()
+            if found is not None and self._is_ours(found):
+                if not found.is_dying:
+                    return False
+                self._wait_until_gone(found)
+        answer = self._request_creation()
+        if answer.is_success:
+            return True
+        refusal = self._call.refusal(self._post, answer)
+        if not _may_be_ours(answer):
+            raise refusal
+        found = self._read()
+        if found is None:
+            if not self._may_come(answer):
+                raise refusal
+        elif not self._is_ours(found):
+            raise refusal
+        elif not found.is_dying:
             return False
+        else:
+            self._wait_until_gone(found)
+        raise TransientError(summary(answer, self._post), answer.status) from refusal
+
+    def _request_creation(self) -> Answer:
         try:
             answer = self._call.attempt(self._post)
             if answer.is_success:
                 answer.read_object()
-                return True
         except TransientError as error:
             self._may_exist = self._may_exist or error.may_be_done
             raise
-        refusal = self._call.refusal(self._post, answer)
-        if not _may_be_ours(answer):
-            raise refusal
-        managers = self._read_managers()
-        if self._is_ours(managers):
-            return False
-        if managers is None and self._may_come(answer):
-            reason = summary(answer, self._post)
-            raise TransientError(reason, answer.status) from refusal
-        raise refusal
+        return answer
 
-    def _is_ours(self, managers: set[str] | None) -> bool:
-        return managers is not None and self._manager in managers
+    def _is_ours(self, found: _Found) -> bool:
+        return self._manager in found.makers
+
+    def _wait_until_gone(self, found: _Found) -> None:
+        """Block until an object that is being deleted is gone."""
+        look = self._look
+        what = describe_object(look.kind.name, look.namespace, look.name)
+        reason = f"{what}, made by an earlier attempt, is still being deleted"
+        try:
+            wait_until_gone(
+                self._call, look.kind, look.namespace, str(look.name), found.uid, lambda _: reason
+            )
+        except KubernetesError as error:
+            # Whoever may create it need not be allowed to watch it. It is looked at again.
+            raise TransientError(reason) from error
 
     def _may_come(self, answer: Answer) -> bool:
         """Whether another attempt is worth making for an object that could not be found."""
@@ -144,47 +185,60 @@ class _Creation:
         self._looks_left -= 1
         return self._may_exist and self._looks_left >= 0
 
-    def _read_managers(self) -> set[str] | None:
-        """Who wrote the object: the managers of its fields; `None` if there is none.
-
-        Nobody, if it may not be read.
-        """
+    def _read(self) -> _Found | None:
+        """Look at the object. Nobody has made one that may not be read."""
         try:
-            return self._call.find(self._look, _managers_of)
+            return self._call.find(self._look, _found_in)
         except KubernetesError as error:
             if error.status == 403:
-                return set()
+                return _Found("", frozenset(), is_dying=False)
             raise
 
 
-def _managers_of(answer: Answer) -> set[str]:
-    fields = mappings_at(answer.read_metadata(), "managedFields")
-    return {str(each.get("manager")) for each in fields if each.get("operation") == "Update"}
+class _Rhythm:
+    """When to look for the object before another POST.
 
-
-def _owned(kind: Kind, manifest: Manifest, manager: str) -> Manifest:
-    """The manifest, with a field that can be owned.
-
-    Who made an object is told by who owns its fields, and of an object without any, such as
-    a config map without data, nobody would know
-    (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
-    Such an object gets an annotation.
+    Not each time: of two servers behind a balancer, one of which fails, the one that works could
+    get all the looks and the other all the POSTs. So there are more and more POSTs in a row, and
+    with any number of servers one of them arrives.
     """
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._left = 0
+
+    def is_time_to_look(self) -> bool:
+        """Whether to look before the POST that comes now."""
+        if self._left > 0:
+            self._left -= 1
+            return False
+        self._in_a_row += 1
+        self._left = self._in_a_row
+        return True
+
+
+def _found_in(answer: Answer) -> _Found:
+    """Who made an object, by the answer that it is in.
+
+    That is who owns fields of it (``metadata.managedFields``). With more than ten owners, the
+    server keeps the names of the latest alone, and calls the others ``ancient-changes``
+    (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management), and of an
+    object without any field nobody is the owner. So it says so in an annotation, too.
+    """
+    metadata = answer.read_metadata()
+    fields = mappings_at(metadata, "managedFields")
+    makers = {str(each.get("manager")) for each in fields if each.get("operation") == "Update"}
+    if isinstance(marked := mapping_at(metadata, "annotations").get(MANAGER_ANNOTATION), str):
+        makers.add(marked)
+    is_dying = bool(metadata.get("deletionTimestamp"))
+    return _Found(str(metadata.get("uid") or ""), frozenset(makers), is_dying)
+
+
+def _marked(manifest: Manifest, manager: str) -> Manifest:
+    """The manifest, with the annotation that says who makes it."""
     metadata = manifest["metadata"]
-    content = [manifest.get(field) for field in ("data", "binaryData", "immutable", "spec")]
-    owned = ("labels", "annotations", "finalizers", "ownerReferences")
-    content += [metadata.get(field) for field in owned]
-    if kind not in _MAY_BE_EMPTY or any(_says_something(value) for value in content):
-        return manifest
-    annotations = {_MANAGER_ANNOTATION: manager}
+    annotations = {**(metadata.get("annotations") or {}), MANAGER_ANNOTATION: manager}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
-
-
-def _says_something(value: Any) -> bool:
-    """Whether the server keeps it: not what is null or empty, at any depth."""
-    if isinstance(value, dict):
-        return any(_says_something(item) for item in value.values())
-    return value is not None and value != []
 
 
 def _exists(answer: Answer) -> bool:

@@ -55,6 +55,7 @@ class Exchange:
         "_timeout",
         "confidential",
         "idle_seconds",
+        "keeps_connection",
     )
 
     def __init__(
@@ -62,6 +63,8 @@ class Exchange:
     ) -> None:
         self.idle_seconds = idle_seconds
         self.confidential = confidential
+        # Whether another request may have the connection afterwards.
+        self.keeps_connection = True
         self._timeout = timeout
         self._pid = os.getpid()
         self._sock: Any = None

@@ -105,6 +105,8 @@ class _DeadlinePool:
         exchange = getattr(innermost_socket(getattr(conn, "sock", None)), "exchange", None)
         if exchange is not None:
             exchange.detach()
+            if not exchange.keeps_connection:
+                conn.close()
         super()._put_conn(conn)  # type: ignore[misc]
 
 

@@ -434,8 +434,11 @@ class TestRace:
             status(409, "Conflict", 'Operation cannot be fulfilled on resourcequotas "lab-quota": '
                    "the object has been modified; please apply your changes to the latest "
                    "version and try again", {"name": "lab-quota", "kind": "resourcequotas"}),
+            status(403, "Forbidden", 'pods is forbidden: User "hub" cannot create them'),
+            status(409, "Conflict", 'Operation cannot be fulfilled on pods "lab": no',
+                   {"name": "lab", "kind": "pods"}),
         ],
-        ids=["no ServiceAccount", "no quota status", "quota modified"],
+        ids=["no ServiceAccount", "no quota status", "quota modified", "late rights", "conflict"],
     )  # fmt: skip
     @pytest.mark.parametrize("path", [POD_PATH, SECRET_PATH])
     def test_is_waited_for(
@@ -466,12 +469,9 @@ class TestRace:
                    "requested: pods=1, used: pods=1, limited: pods=1"),
             status(403, "Forbidden", 'pods "lab" is forbidden: unable to create new content in '
                    "namespace lab-jovyan because it is being terminated"),
-            status(403, "Forbidden", 'pods is forbidden: User "hub" cannot create them'),
-            status(409, "Conflict", 'Operation cannot be fulfilled on pods "lab": no',
-                   {"name": "lab", "kind": "pods"}),
             status(422, "Invalid", 'Pod "lab" is invalid: spec.containers: Required value'),
         ],
-        ids=["quota exceeded", "namespace terminating", "forbidden", "conflict", "invalid"],
+        ids=["quota exceeded", "namespace terminating", "invalid"],
     )  # fmt: skip
     def test_is_not_what_is_final(self, act: Act, storage_of: StorageOf) -> None:
         """One POST, and the error; what was made before stays."""

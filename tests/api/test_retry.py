@@ -399,6 +399,25 @@ class TestRetryAfter:
 
         assert 30 < retry_after_seconds(Answer(503, {"Retry-After": date}, b"")) <= 60
 
+    @pytest.mark.parametrize("hours", [-7, 7])
+    def test_a_date_counts_by_the_clock_of_the_answer(self, hours: int) -> None:
+        """One that is wrong does no harm."""
+        then = datetime.now(timezone.utc) + timedelta(hours=hours)
+        headers = {
+            "Date": format_datetime(then, usegmt=True),
+            "Retry-After": format_datetime(then + timedelta(seconds=3), usegmt=True),
+        }
+
+        assert 3 == retry_after_seconds(Answer(503, headers, b""))
+
+    @pytest.mark.parametrize("date", ["", "today", "Wed, 32 Foo 2026 25:61:61 GMT"])
+    def test_a_clock_that_cannot_be_read_is_ours(self, date: str) -> None:
+        """As if there were none."""
+        then = datetime.now(timezone.utc) + timedelta(seconds=60)
+        headers = {"Date": date, "Retry-After": format_datetime(then, usegmt=True)}
+
+        assert 30 < retry_after_seconds(Answer(503, headers, b"")) <= 60
+
     @given(st.text() | st.from_regex(r"[\d .:,+A-Za-z-]{0,40}"))
     def test_is_never_an_error(self, header: str) -> None:
         """Whatever a header says."""
