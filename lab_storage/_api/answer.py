@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 
+from lab_storage.exceptions import one_line
+
 _LAST_FIELD = b',"status":{'
 _decoder = json.JSONDecoder()
 # The length of what is shown of a refusal in plain text.
@@ -35,8 +37,8 @@ class TransientError(Exception):
     def __init__(
         self, reason: str, status: int | None = None, not_before_seconds: float = 0.0
     ) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = one_line(reason)
+        super().__init__(self.reason)
         self.status = status
         self.not_before_seconds = not_before_seconds
 
@@ -175,6 +177,8 @@ class Answer:
             text = self.body[:_LONGEST_TEXT].decode("utf-8", "replace").strip()
             if text:
                 return text
+        if 300 <= self.status <= 399 and (location := self.header("Location")):
+            return f"{self.phrase} (Location: {location[:_LONGEST_TEXT]})"
         return self.phrase
 
     @property

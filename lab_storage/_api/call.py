@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -224,7 +224,15 @@ class Call:
             self._renewed.add(request)
             self.client.renew(answer.origin)
             answer = ask(request, self)
+        if "Warning" in answer.headers:
+            self._log_warnings(request, answer.headers)
         return answer
+
+    def _log_warnings(self, request: Request, headers: Mapping[str, str]) -> None:
+        kind = request.kind
+        withheld = f"withheld: it may show the {kind.name}" if kind.confidential else None
+        for text in self.client.warnings.new_in(headers, withheld=withheld):
+            self.write(self.log.warning, "Warning from the API server", request, warning=text)
 
     def judge(self, request: Request, answer: Answer) -> TransientError | KubernetesError:
         """Make the error that a refusal is: final, or worth another attempt."""

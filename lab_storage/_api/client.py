@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab_storage._api.answer import Answer
 from lab_storage._api.exchange import RequestExchange
 from lab_storage._api.request import Request
+from lab_storage._api.server_warnings import ServerWarnings
 from lab_storage._api.stream import Stream
 from lab_storage._transport.body import read_body
 from lab_storage._transport.connections import Connections
@@ -50,6 +51,7 @@ class Client:
     ) -> None:
         self._connections = Connections(api_client)
         self.observer = observer
+        self.warnings = ServerWarnings()
 
     def close(self) -> None:
         """Close the connections that are not in use; the next request opens new ones."""

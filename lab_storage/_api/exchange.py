@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import OpenApiException
-from urllib3.exceptions import HTTPError, LocationValueError, ProtocolError, ProxyError
+from urllib3.exceptions import HTTPError, LocationValueError
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from lab_storage._api.answer import SilenceError, TransientError
@@ -166,12 +166,22 @@ class RequestExchange(Exchange):
 
 
 def _describe(error: BaseException) -> str:
-    """What went wrong, in the fewest words that say it."""
-    if isinstance(error, (ProtocolError, ProxyError)) and len(error.args) > 1:
-        # ('Connection aborted.', ConnectionResetError(104, '…'))
-        text, reason = error.args[:2]
-        return f"{str(text).rstrip('.')}: {reason}"
-    return str(error) or type(error).__name__
+    """What went wrong, in the fewest words that say it.
+
+    urllib3's errors have connections and pools among their arguments, or in front of their
+    texts, and other errors behind: ``('Connection aborted.', ConnectionResetError(104, '…'))``.
+    """
+    if not isinstance(error, HTTPError):
+        return str(error) or type(error).__name__
+    texts = [
+        _describe(each) if isinstance(each, BaseException) else each.rstrip(".")
+        for each in error.args
+        if isinstance(each, (str, BaseException))
+    ]
+    text = ": ".join(filter(None, texts))
+    for owner in ("conn", "pool"):
+        text = text.removeprefix(f"{vars(error).get(owner)}: ")
+    return text or type(error).__name__
 
 
 def _is_final(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ class Stream:
 
     def __init__(self, exchange: RequestExchange) -> None:
         self._response = exchange.response
+        self.headers = exchange.response.headers
         self._exchange = exchange
         self._closed = False
 
