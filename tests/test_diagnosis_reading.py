@@ -38,7 +38,7 @@ MOUNT = 'MountVolume.SetUp failed for volume "data" : secret "data" not found'
 STUCK = made.pod("Pending", made.waiting("ContainerCreating"))
 CRASHED = made.pod("Running", made.waiting("CrashLoopBackOff", last=made.end(3), restarts=2))
 ENDED = made.pod("Failed", made.ended(3), policy="Never")
-MISSING = status(404)
+MISSING = status(404, "NotFound")
 
 
 def cluster(pod: Any = STUCK, events: Any = (), log: Any = None) -> Callable[[Seen], Act]:

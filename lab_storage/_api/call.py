@@ -26,6 +26,7 @@ from lab_storage.exceptions import (
     LabStorageError,
     OperationCancelledError,
     OperationTimeoutError,
+    one_line,
 )
 from lab_storage.models import RequestRecord
 from lab_storage.timeout import Timeout
@@ -291,6 +292,7 @@ class Call:
             last = wait
         for failure in list(self._failures.values())[-1:]:
             last, cause = failure.text, failure.cause
+        last = one_line(last) if last is not None else None
         error = OperationTimeoutError(operation, self.user, self.timeout._whole.elapsed(), last)
         error.__cause__ = cause
         return error

@@ -10,7 +10,7 @@ import pytest
 
 from lab_storage import OperationTimeoutError
 from lab_storage._transport import body as body_module
-from tests.api.test_deadlines import LIMIT_SECONDS
+from tests.support.limits import LIMIT_SECONDS
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.states import NAMES, read_phase
