@@ -175,7 +175,9 @@ def test_the_life_of_a_lab_is_reported_whole(logger: Any) -> None:
         storage.delete_namespace("lab-jovyan", timeout_of(20))
         seen = [(each.verb, each.name) for each in server.requests]
 
-    assert {"get", "list", "watch", "create", "delete"} == {each.verb for each in records}
+    # Whether anything had to be watched for is a matter of moments.
+    verbs = {each.verb for each in records} - {"watch"}
+    assert {"get", "list", "create", "delete"} == verbs
     assert 11 == sum(each.verb == "create" for each in records)
     assert len(seen) == len(records)
     assert {"jovyan"} == {each.user for each in records}

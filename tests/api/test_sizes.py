@@ -10,9 +10,9 @@ import pytest
 
 from lab_storage import OperationTimeoutError
 from lab_storage._transport import body as body_module
-from tests.support.limits import LIMIT_SECONDS
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
+from tests.support.limits import LIMIT_SECONDS
 from tests.support.states import NAMES, read_phase
 from tests.support.villain import Act, Peer, Villain, act, answer, json_answer, raw
 from tests.support.villain import stream as stream_of

@@ -12,6 +12,7 @@ METHODS: dict[str, Call] = {
     "delete_pod": lambda storage, timeout: storage.delete_pod(NAMES, timeout),
     "list_namespaces": lambda storage, timeout: storage.list_namespaces("", timeout),
     "read_lab_objects": lambda storage, timeout: storage.read_lab_objects(NAMES, timeout),
+    "read_pod_diagnosis": lambda storage, timeout: storage.read_pod_diagnosis(NAMES, timeout),
     "read_pod_phase": lambda storage, timeout: storage.read_pod_phase(NAMES, timeout),
     "read_secret": lambda storage, timeout: storage.read_secret("token", "lab", timeout),
     "wait_for_pod_start": lambda storage, timeout: storage.wait_for_pod_start(
