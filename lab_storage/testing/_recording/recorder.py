@@ -39,7 +39,7 @@ class Recorder(Substitute):
       the client said first is its own and stays.
     - All times are the same, and so are the ages in tables.
     - ``timeoutSeconds`` is left out. So does a player, and it may differ.
-    - What makes a ``fieldManager`` unique, as that of `LabStorage.create` is, is
+    - What makes a ``fieldManager`` unique, as that of ``LabStorage.create`` is, is
       numbered.
     - What was asked stands in the order of its URLs, and what was answered to the same
       request in the order in which that happened.
