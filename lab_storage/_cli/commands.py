@@ -17,6 +17,7 @@ from lab_storage._cli.options import examples, with_session
 from lab_storage._cli.screen import Activity
 from lab_storage._cli.session import Session
 from lab_storage._cli.state import describe_state
+from lab_storage._cli.why import as_json, table
 from lab_storage.exceptions import one_line
 from lab_storage.models import FAIL_FAST, LabObjectNames, PodPhase
 
@@ -233,11 +234,42 @@ def delete_namespace(session: Session, named: Named) -> None:
     session.screen.result({"namespace": names.namespace})
 
 
+@click.command(
+    short_help="Show why a lab's pod does not run.",
+    epilog=examples("why -f lab.yaml", "why -n lab-jovyan --pod lab --logs 20"),
+)
+@with_session("30s", lab=("namespace", "pod"))
+@click.option(
+    "--logs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Show the last N lines of the log of the container concerned; they may contain secrets.",
+)
+def why(session: Session, named: Named, logs: int) -> None:
+    """Show why a lab's pod does not run, and what to do.
+
+    The exit code is 0 if nothing is wrong, 4 if something is, and 1 if there is no pod.
+    """
+    names = named.resolve(("namespace", "pod"))
+    with session.call("Reading the diagnosis", names.username) as call:
+        found = call.storage._examine_pod(names, call.timeout, logs)
+    if found is None:
+        session.screen.result(None)
+        raise FailedError(Exit.REFUSED, f"Pod {names.namespace}/{names.pod} does not exist")
+    for line in table(names, found):
+        session.screen.line(line)
+    session.screen.result(as_json(names, found))
+    if found.diagnosis.trouble is not None:
+        click.get_current_context().exit(Exit.TROUBLE)
+
+
 COMMANDS = (
     create,
     events,
     phase,
     wait,
+    why,
     show,
     list_namespaces,
     delete_pod,

@@ -21,6 +21,7 @@ class Exit(IntEnum):
     REFUSED = 1
     USAGE = 2
     TIMEOUT = 3
+    TROUBLE = 4
     OUTPUT_LOST = 5
     SIGNAL = 128
 

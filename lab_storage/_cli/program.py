@@ -22,7 +22,8 @@ _PIPE_CLOSED = 141
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 refused or missing, 2 usage or an invalid file, 3 timeout, "
-    "5 done but the output could not be written, 130 interrupted by Ctrl-C.",
+    "4 something is wrong with the pod, 5 done but the output could not be written, "
+    "130 interrupted by Ctrl-C.",
     invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="lab-storage")
