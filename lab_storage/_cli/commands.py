@@ -42,7 +42,14 @@ _USUAL = "usual"
     metavar="ID",
     help="Objects that an earlier attempt with this ID made count as made.",
 )
-def create(session: Session, named: Named, operation_id: str | None) -> None:
+@click.option(
+    "--shared-namespace",
+    is_flag=True,
+    help="The namespace exists already and is not the lab's: create none.",
+)
+def create(
+    session: Session, named: Named, operation_id: str | None, *, shared_namespace: bool
+) -> None:
     """Create a lab from a file.
 
     It is done once every object of the lab exists. An object that existed before is left as
@@ -55,7 +62,7 @@ def create(session: Session, named: Named, operation_id: str | None) -> None:
         raise FailedError(Exit.USAGE, "--operation-id must not be empty")
     named.file.check()
     names = named.resolve()
-    lab = named.file.lab(names)
+    lab = named.file.lab(names, shared_namespace=shared_namespace)
     made: list[dict[str, str]] = []
 
     def listen(activity: Activity, entry: Entry) -> None:

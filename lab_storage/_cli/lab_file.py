@@ -12,6 +12,7 @@ import attrs
 import yaml
 
 from lab_storage._cli.failures import Exit, FailedError
+from lab_storage._manifests.documents import each_manifest
 from lab_storage._manifests.fields import fields_of
 from lab_storage._manifests.lab import check_fields
 from lab_storage.exceptions import ManifestError
@@ -36,7 +37,7 @@ class LabFile:
     path
         The file, for messages.
     manifests
-        Its content.
+        Its content; the items of lists, and not the lists.
     """
 
     path: str
@@ -69,9 +70,13 @@ class LabFile:
             if not isinstance(document, dict) or "kind" not in document:
                 text = f"document {number} is not a Kubernetes manifest: it has no kind"
                 raise FailedError(Exit.USAGE, f"{title}: {text}")
-        if not documents:
+        try:
+            manifests = [dict(manifest) for manifest, _ in each_manifest(documents)]
+        except ManifestError as error:
+            raise FailedError(Exit.USAGE, f"{title}: {error}") from error
+        if not manifests:
             raise FailedError(Exit.USAGE, f"{title}: no Kubernetes manifest in it")
-        return cls(title, documents)
+        return cls(title, manifests)
 
     def check(self) -> None:
         """Check the fields of all manifests, before asking which object is which.
@@ -86,8 +91,15 @@ class LabFile:
         except ManifestError as error:
             raise FailedError(Exit.USAGE, f"{self.path}: {error}") from error
 
-    def lab(self, names: LabObjectNames) -> LabObjects:
+    def lab(self, names: LabObjectNames, *, shared_namespace: bool = False) -> LabObjects:
         """Make the lab.
+
+        Parameters
+        ----------
+        names
+            Its names.
+        shared_namespace
+            Whether its namespace exists already, and is not its own.
 
         Raises
         ------
@@ -95,7 +107,9 @@ class LabFile:
             If it is not valid; the text names the manifest and the field.
         """
         try:
-            return LabObjects.from_manifests(self.manifests, names)
+            return LabObjects.from_manifests(
+                self.manifests, names, shared_namespace=shared_namespace
+            )
         except ManifestError as error:
             raise FailedError(Exit.USAGE, f"{self.path}: {error}") from error
 

@@ -40,6 +40,11 @@ def without(kind: str) -> str:
         ("", ": no Kubernetes manifest in it"),
         ("---\n---\n", ": no Kubernetes manifest in it"),
         ("- kind: Pod\n", ": document 1 is not a Kubernetes manifest: it has no kind"),
+        (
+            "apiVersion: v1\nkind: List\nitems: [7]\n",
+            ": manifest 1 (List): items[0] must be a mapping, not an integer",
+        ),
+        ("apiVersion: v1\nkind: List\nitems: []\n", ": no Kubernetes manifest in it"),
         (f"{LAB}---\nkindly: Pod\n", ": document 12 is not a Kubernetes manifest"),
         (without("Pod"), ": no pod in it, and none selected with --pod"),
         (without("ConfigMap"), ": no env config map in it"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from kubernetes import client
 
 from lab_storage.testing import Answer
@@ -58,6 +60,26 @@ def test_create_gives_its_objects_as_json(program: Program) -> None:
     assert (0, "") == (done.returncode, done.stderr)
     assert KINDS == sorted(each["kind"] for each in made["objects"])
     assert ("lab-jovyan", "mine") == (made["namespace"], made["operation_id"])
+
+
+def test_create_makes_a_lab_in_a_namespace_that_exists(
+    program: Program, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Without a namespace of its own, and with one it is refused before anything is sent."""
+    manifests = list(yaml.safe_load_all(EXAMPLE.read_text()))
+    path = tmp_path / "lab.yaml"
+    path.write_text(yaml.safe_dump_all(m for m in manifests if m["kind"] != "Namespace"))
+    with server.api_client() as api_client:
+        api = client.CoreV1Api(api_client)
+        api.create_namespace({"metadata": {"name": "lab-jovyan"}})
+
+    refused = program.run("create", *FILE, "--shared-namespace")
+    done = program.run("create", "-f", str(path), "--shared-namespace")
+
+    assert 2 == refused.returncode
+    assert "Namespace lab-jovyan must be left out" in refused.stderr
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "Lab lab-jovyan/lab is created: 10 objects" == done.stdout.splitlines()[-1]
 
 
 def test_create_leaves_the_object_of_another_alone(program: Program, lab: LabObjectNames) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab_storage import LabObjectNames
 from lab_storage._cli.failures import FailedError
@@ -41,6 +43,20 @@ def test_the_example_says_it_all() -> None:
 def test_the_only_one_of_its_kind_is_it() -> None:
     """If nothing says whose lab it is, the namespace does."""
     assert LabObjectNames("lab", "lab", "env", "quota", "pod") == Named(lab()).resolve()
+
+
+def test_a_list_is_its_items(tmp_path: Path) -> None:
+    """As ``kubectl get -o yaml`` writes it; blank documents are skipped."""
+    items = list(yaml.safe_load_all(EXAMPLE.read_text()))
+    path = tmp_path / "lab.yaml"
+    path.write_text(
+        yaml.safe_dump_all([None, {"apiVersion": "v1", "kind": "List", "items": items}, None])
+    )
+
+    file = LabFile.read(str(path))
+
+    assert Named(LabFile.read(str(EXAMPLE))).resolve() == Named(file).resolve()
+    assert items == file.manifests
 
 
 def test_options_go_before_the_file() -> None:
