@@ -53,6 +53,9 @@ def test_the_demo_shows_a_life_without_a_cluster(homeless: Program) -> None:
     assert ["The pod is Running", "The pod is gone", "The namespace is gone"] == [
         text for text in said if text.startswith("The ")
     ]
+    # The second container is the last to start.
+    (_, started) = [i for i, text in enumerate(said) if text == "Container started"]
+    assert said.index("The pod is Running") > started
     times = [float(line[:6]) for line in lines if line[6:9] == " s "]
     assert times == sorted(times)
     assert [*STEPS, "10 events", "Altogether"] == [line[:22].strip() for line in lines[-7:]]

@@ -96,6 +96,8 @@ class Status:
     last
         How the first container (or the first init container, where ``init`` is set)
         ended before.
+    sandbox
+        Whether the pod has its sandbox (network and the like), which it keeps until it ends.
     passing
         Whether another one follows at once: a kubelet that has hundreds of pods to
         start may leave it out.
@@ -106,6 +108,7 @@ class Status:
     others: State = attrs.field(factory=Waiting)
     init: State | None = None
     last: Terminated | None = None
+    sandbox: bool = True
     passing: bool = False
 
 
@@ -131,8 +134,8 @@ class Behaviour:
     again: tuple[Step, ...] = ()
 
 
-_INITIALIZING = Status("Pending", init=Waiting(), passing=True)
-_CREATING = Status("Pending", passing=True)
+_INITIALIZING = Status("Pending", init=Waiting(), sandbox=False, passing=True)
+_CREATING = Status("Pending", sandbox=False, passing=True)
 #: What each pod begins with whose init containers end well.
 _BEGIN: Final = (_INITIALIZING, Start.INIT, _CREATING)
 _PULLING = Event("Pulling", 'Pulling image "{image}"')
@@ -209,7 +212,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
         ),
         "mount-error": Behaviour(
             "a volume's secret is missing: only `FailedMount` events say so",
-            (Status("Pending", init=Waiting()),),
+            (Status("Pending", init=Waiting(), sandbox=False),),
             (
                 Event("FailedMount", _MISSING_SECRET, warning=True, about=Subject.POD),
                 Pause.BACK_OFF,

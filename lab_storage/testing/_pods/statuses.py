@@ -38,7 +38,7 @@ def pod_status(course: Course, shown: Shown, now: str) -> Json:
         containers.append(_container(container, state, creating, now, last, restarts))
     fields: Json = {"phase": status.phase, "startTime": now, "hostIP": "127.0.0.1"}
     fields["hostIPs"] = [{"ip": "127.0.0.1"}]
-    fields["conditions"] = _conditions(status.phase, init, containers, now)
+    fields["conditions"] = _conditions(shown, init, containers, now)
     if not _is_new(init, containers):
         fields.update(podIP="10.1.0.1", podIPs=[{"ip": "10.1.0.1"}])
     if init:
@@ -122,17 +122,18 @@ def _digest(text: str) -> str:
 
 
 def _is_new(init: Sequence[Json], containers: Sequence[Json]) -> bool:
-    """Tell whether nothing has been pulled yet, and so no sandbox been made."""
+    """Tell whether all containers still wait for their turn: the pod has no address yet."""
     states = [each["state"].get("waiting", {}).get("reason") for each in (*init, *containers)]
     return set(states) <= {"ContainerCreating", "PodInitializing"}
 
 
 def _conditions(
-    phase: str, init: Sequence[Json], containers: Sequence[Json], now: str
+    shown: Shown, init: Sequence[Json], containers: Sequence[Json], now: str
 ) -> list[Json]:
+    phase = shown.status.phase
     incomplete = [each["name"] for each in init if not each["ready"]]
     unready = [each["name"] for each in containers if not each["ready"]]
-    sandbox = phase not in _ENDED and not _is_new(init, containers)
+    sandbox = shown.status.sandbox and phase not in _ENDED
     ended = {"reason": _ENDED[phase]} if phase in _ENDED else None
     initialized: Json = {"type": "Initialized"}
     if incomplete:
@@ -140,14 +141,12 @@ def _conditions(
     elif phase == "Succeeded" and ended:
         initialized.update(ended)
     why = ended or _lacking("ContainersNotReady", "unready", unready)
+    ready_to_start: Json = {"type": "PodReadyToStartContainers"}
+    if not sandbox:
+        message = "pod sandbox is not ready" if ended else "no pod sandbox exists"
+        ready_to_start.update(reason="PodSandboxNotReady", message=message)
     found: list[tuple[Json, bool]] = [
-        (
-            {
-                "type": "PodReadyToStartContainers",
-                **({} if sandbox else {"reason": "PodSandboxNotReady"}),
-            },
-            sandbox,
-        ),
+        (ready_to_start, sandbox),
         (initialized, not incomplete),
         ({"type": "Ready", **(why if unready else {})}, not unready),
         ({"type": "ContainersReady", **(why if unready else {})}, not unready),
