@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .connections import Connections
-from .logs import Logs
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from .faults import Rules
+    from .logs import Logs
     from .objects import Objects
     from .requests import RecordedRequest
     from .streams import Stream
@@ -55,25 +55,35 @@ class Front:
         What is asked about.
     rules
         What goes wrong.
-    bookmark_seconds
-        The time between the bookmarks of a watch.
     serve
         Serves one connection until it ends.
+    users
+        Who is known, by token.
+    logs
+        What the containers of pods have written.
+    bookmark_seconds
+        The time between the bookmarks of a watch.
+    watch_list
+        Whether watches may begin with ``sendInitialEvents``.
     """
 
     def __init__(
         self,
         objects: Objects,
         rules: Rules,
-        bookmark_seconds: float,
         serve: Callable[[socket.socket, Front], None],
+        *,
+        users: Mapping[str, str],
+        logs: Logs,
+        bookmark_seconds: float,
+        watch_list: bool,
     ) -> None:
         self.objects = objects
         self.rules = rules
         self.bookmark_seconds = bookmark_seconds
-        self.users: dict[str, str] = {}
-        self.logs = Logs()
-        self.watch_list = True
+        self.users = users
+        self.logs = logs
+        self.watch_list = watch_list
         self._requests: deque[RecordedRequest] = deque(maxlen=_REQUESTS_KEPT)
         self.closing = threading.Event()
         self.connections = Connections(lambda connection: serve(connection, self))

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kubernetes import client
-
-from .arguments import check_duration, check_type
-from .controllers import Controllers, Delays
-from .custom import check_schema
+from .access import Access
+from .arguments import check_duration
+from .cluster import Cluster
+from .controllers import Delays
 from .faults import Fault, RequestMatch, Rules
 from .front import Front
 from .http import serve
-from .kubelet import Kubelet, PodScript
-from .objects import Objects
-from .resources import NAMESPACES, Resource
-from .store import Store
-from .timers import Timers
+from .resources import NAMESPACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
     from .faults import Effect
@@ -31,7 +24,7 @@ if TYPE_CHECKING:
 _NAMESPACES_THAT_EXIST = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
-class EmbeddedServer:
+class EmbeddedServer(Access, Cluster):
     """A Kubernetes API server for tests and demos, in this process, over real HTTP.
 
     It knows what labs are made of (namespaces, pods, config maps, secrets,
@@ -84,24 +77,14 @@ class EmbeddedServer:
         history: int = 10_000,
         watch_list: bool = True,
     ) -> None:
-        self._delays = delays or Delays()
-        check_type("delays", self._delays, Delays, "a Delays")
         check_duration("bookmark_interval", bookmark_interval)
-        check_type("history", history, int, "a whole number")
-        self._store = Store(history)
-        self._objects = Objects(self._store)
-        self._timers = Timers()
+        Access.__init__(self)
+        Cluster.__init__(self, Delays() if delays is None else delays, history)
         self._rules = Rules(self._store.resources)
-        self._controllers = Controllers(self._objects, self._timers, self._delays)
-        self._kubelet = Kubelet(self._objects, self._timers)
-        self._store.subscribe(self._controllers.saw)
-        self._store.subscribe(self._kubelet.saw)
         self._bookmark_seconds = bookmark_interval.total_seconds()
         self._watch_list = watch_list
         self._front: Front | None = None
         self._closed = False
-        self._tokens: dict[str, str] = {}
-        self._lock = threading.Lock()
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -127,8 +110,15 @@ class EmbeddedServer:
         """
         if self._front is not None:
             raise RuntimeError("an embedded server is started once")
-        self._front = Front(self._objects, self._rules, self._bookmark_seconds, serve)
-        self._front.watch_list = self._watch_list
+        self._front = Front(
+            self._objects,
+            self._rules,
+            serve,
+            users=self._known,
+            logs=self._logs,
+            bookmark_seconds=self._bookmark_seconds,
+            watch_list=self._watch_list,
+        )
         self._timers.start()
         for name in _NAMESPACES_THAT_EXIST:
             self._objects.create(NAMESPACES, None, {"metadata": {"name": name}}, "kube-apiserver")
@@ -153,165 +143,7 @@ class EmbeddedServer:
             raise RuntimeError("the embedded server has not been started")
         return self._front
 
-    @property
-    def delays(self) -> Delays:
-        """How late its controllers are; its attributes may be set at any time."""
-        return self._delays
-
-    # What there is
-
-    def add_custom_resource(
-        self,
-        plural: str,
-        kind: str,
-        group: str,
-        *,
-        version: str = "v1",
-        namespaced: bool = True,
-        status: bool = False,
-        schema: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Define a custom resource, as a CustomResourceDefinition does.
-
-        Parameters
-        ----------
-        plural, kind, group
-            Its names, such as ``widgets``, ``Widget`` and ``example.com``.
-        version
-            The version of the API that has it.
-        namespaced
-            Whether its objects live in namespaces.
-        status
-            Whether it has a status subresource.
-        schema
-            Its structural schema (``openAPIV3Schema``): what it does not know is
-            dropped, and what does not fit is answered 422. Without one, anything is
-            taken.
-
-        Raises
-        ------
-        ValueError
-            It exists already, or its schema has a keyword that is not checked here.
-        """
-        if schema is not None:
-            check_schema(schema)
-        resource = Resource(
-            plural,
-            kind,
-            group,
-            version=version,
-            namespaced=namespaced,
-            status=status,
-            custom=True,
-            schema=schema,
-        )
-        with self._store.lock:
-            self._store.resources.add(resource)
-
-    def write_log(
-        self,
-        pod: str,
-        namespace: str,
-        text: str,
-        *,
-        container: str | None = None,
-        previous: bool = False,
-    ) -> None:
-        """Add to what a pod's containers have written, to be read at ``…/log``.
-
-        Parameters
-        ----------
-        pod, namespace
-            Of which pod; it may be created later.
-        text
-            What is added, with its line ends.
-        container
-            Of which container; ``None`` for each that has no log of its own.
-        previous
-            Whether it is the log of the run before the last restart.
-        """
-        check_type("text", text, str, "a str")
-        self._running.logs.write(namespace, pod, container, text, previous=previous)
-
-    # Users
-
-    def token(self, user: str = "admin") -> str:
-        """Give a bearer token by which a user is known; the same one each time.
-
-        Parameters
-        ----------
-        user
-            Any name.
-
-        Returns
-        -------
-        str
-            The token.
-        """
-        with self._lock:
-            if user not in self._tokens:
-                self._tokens[user] = secrets.token_urlsafe(16)
-                self._running.users[self._tokens[user]] = user
-            return self._tokens[user]
-
-    def revoke(self, user: str) -> None:
-        """Forget a user's token: it is answered 401, and the next one is new.
-
-        Parameters
-        ----------
-        user
-            Whose.
-        """
-        with self._lock:
-            token = self._tokens.pop(user, None)
-            if token is not None:
-                del self._running.users[token]
-
-    def api_client(self, user: str = "admin", **configuration: Any) -> client.ApiClient:
-        """Give a new client for a user, who may do anything that is not forbidden.
-
-        Parameters
-        ----------
-        user
-            Who asks.
-        configuration
-            More attributes of the client's ``Configuration``.
-
-        Returns
-        -------
-        kubernetes.client.ApiClient
-            The caller's, to be closed by the caller.
-        """
-        settings = client.Configuration()
-        settings.host = self.host
-        settings.proxy = None  # Not through a proxy of the environment: it is on loopback.
-        settings.api_key = {"authorization": f"Bearer {self.token(user)}"}
-        for name, value in configuration.items():
-            setattr(settings, name, value)
-        return client.ApiClient(settings)
-
-    def kubeconfig(self, user: str = "admin") -> dict[str, Any]:
-        """Give a kubeconfig for a user, to be written as JSON, which is YAML too.
-
-        Parameters
-        ----------
-        user
-            Who asks.
-
-        Returns
-        -------
-        dict
-            Its content.
-        """
-        name = "embedded"
-        return {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": name, "cluster": {"server": self.host}}],
-            "users": [{"name": user, "user": {"token": self.token(user)}}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
-            "current-context": name,
-        }
+    # What goes wrong
 
     def forbid(
         self,
@@ -342,8 +174,6 @@ class EmbeddedServer:
         return self._rules.forbid(
             RequestMatch(user=user, verb=verb, resource=resource, namespace=namespace, name=name)
         )
-
-    # Faults
 
     def add_fault(
         self,
@@ -428,57 +258,3 @@ class EmbeddedServer:
     def requests(self) -> tuple[RecordedRequest, ...]:
         """The last 10,000 requests, in the order in which they came."""
         return self._running.requests
-
-    # What is behind the API
-
-    def script_pods(
-        self,
-        name: str = "*",
-        namespace: str = "*",
-        *,
-        start: str = "run",
-        delay: timedelta = timedelta(0),
-    ) -> None:
-        """Say how pods start that are made from now on.
-
-        The last script that fits is taken; the annotations
-        ``lab-storage.test/start`` and ``lab-storage.test/delay`` (seconds) of a
-        pod go before all scripts.
-
-        Parameters
-        ----------
-        name, namespace
-            Patterns of the shell.
-        start
-            ``run``, ``pending``, ``image-pull-back-off``, ``config-error``,
-            ``mount-error``, ``init-crash``, ``crash``, ``out-of-memory``,
-            ``not-ready``, ``fail`` or ``succeed``.
-        delay
-            How long the first image is pulled.
-
-        Raises
-        ------
-        ValueError
-            There is no such start.
-        """
-        check_duration("delay", delay)
-        self._kubelet.script(PodScript(name, namespace, start, delay))
-
-    def pause_kubelet(self) -> None:
-        """Let the node be dead: its pods neither start nor go."""
-        self._kubelet.die(dead=True)
-
-    def resume_kubelet(self) -> None:
-        """Let the node be alive again; it catches up."""
-        self._kubelet.die(dead=False)
-
-    def hold_namespaces(self) -> None:
-        """Keep namespaces from going, as an API service does that does not answer.
-
-        Their content goes; their conditions tell why they do not.
-        """
-        self._controllers.break_discovery(broken=True)
-
-    def release_namespaces(self) -> None:
-        """Let namespaces go."""
-        self._controllers.break_discovery(broken=False)
