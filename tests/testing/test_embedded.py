@@ -142,7 +142,7 @@ def test_server_is_started_once() -> None:
     server = EmbeddedServer()
     with pytest.raises(RuntimeError, match="has not been started"):
         _ = server.host
-    with server, pytest.raises(RuntimeError, match="is started once"):
+    with server, pytest.raises(RuntimeError, match="can be started only once"):
         server.start()
 
 

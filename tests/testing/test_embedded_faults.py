@@ -237,7 +237,7 @@ def test_fault_hits_what_it_is_about(plain: Plain, rule: dict[str, Any], hit: li
 def test_hits_can_be_waited_for(embedded_server: EmbeddedServer) -> None:
     """And waiting for one that does not come ends."""
     fault = embedded_server.add_fault(Answer(503))
-    with pytest.raises(TimeoutError, match="has hit 0 times, not 1"):
+    with pytest.raises(TimeoutError, match="has hit 0 times instead of 1"):
         fault.wait(timedelta(0))
 
     Plain(embedded_server).ask("GET", in_lab("pods"))

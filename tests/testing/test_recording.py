@@ -261,7 +261,7 @@ def test_file_that_is_no_recording_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.yaml"
     path.write_text(text)
     player = Player(client.ApiClient(client.Configuration(host="https://any.example")), path)
-    with pytest.raises(ValueError, match=r"odd\.yaml is no recording"):
+    with pytest.raises(ValueError, match=r"odd\.yaml is not a recording"):
         player.__enter__()
 
 

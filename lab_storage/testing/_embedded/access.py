@@ -1,4 +1,4 @@
-"""Who may ask the embedded server, and how clients come to it."""
+"""The users of the embedded server, their tokens, and clients for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Access:
         raise NotImplementedError
 
     def token(self, user: str = "admin") -> str:
-        """Give a bearer token by which a user is known; the same one each time.
+        """Return the bearer token of a user; the same one each time.
 
         Parameters
         ----------
@@ -45,12 +45,12 @@ class Access:
             return self._tokens[user]
 
     def revoke(self, user: str) -> None:
-        """Forget a user's token: it is answered 401, and the next one is new.
+        """Revoke a user's token: it is answered 401 from now on, and `token` makes a new one.
 
         Parameters
         ----------
         user
-            Whose.
+            The name of the user.
         """
         with self._lock:
             token = self._tokens.pop(user, None)
@@ -58,19 +58,19 @@ class Access:
                 del self._known[token]
 
     def api_client(self, user: str = "admin", **configuration: Any) -> client.ApiClient:
-        """Give a new client for a user, who may do anything that is not forbidden.
+        """Return a new client for a user, who may do anything that is not forbidden.
 
         Parameters
         ----------
         user
-            Who asks.
+            The name of the user.
         configuration
             More attributes of the client's ``Configuration``.
 
         Returns
         -------
         kubernetes.client.ApiClient
-            The caller's, to be closed by the caller.
+            The client; the caller closes it.
         """
         settings = client.Configuration()
         settings.host = self.host
@@ -81,12 +81,12 @@ class Access:
         return client.ApiClient(settings)
 
     def kubeconfig(self, user: str = "admin") -> dict[str, Any]:
-        """Give a kubeconfig for a user, to be written as JSON, which is YAML too.
+        """Return a kubeconfig for a user, to be written as JSON, which is valid YAML.
 
         Parameters
         ----------
         user
-            Who asks.
+            The name of the user.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Admission: who lets a new object in, and what it is given then.
+"""Admission: whether a new object is let in, and what it is given.
 
 What the plugins NamespaceLifecycle, Priority and ServiceAccount do:
 https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
@@ -20,7 +20,7 @@ _ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def admit_to_namespace(store: Store, resource: Resource, obj: Object) -> None:
-    """Refuse new objects in a namespace that is not there, or is going.
+    """Refuse new objects in a namespace that does not exist or is being deleted.
 
     Raises
     ------

@@ -129,16 +129,16 @@ class Cluster:
         start: str = "run",
         delay: timedelta = timedelta(0),
     ) -> None:
-        """Say how pods start that are made from now on.
+        """Set how pods start that are created from now on.
 
-        The last script that fits is taken; the annotations
+        The last script that matches is taken; the annotations
         ``lab-storage.test/start`` and ``lab-storage.test/delay`` (seconds) of a
-        pod go before all scripts.
+        pod take precedence over all scripts.
 
         Parameters
         ----------
         name, namespace
-            Patterns of the shell.
+            Shell patterns, such as ``jupyter-*``.
         start
             ``run``, ``pending``, ``image-pull-back-off``, ``config-error``,
             ``mount-error``, ``init-crash``, ``crash``, ``out-of-memory``,
@@ -149,26 +149,26 @@ class Cluster:
         Raises
         ------
         ValueError
-            There is no such start.
+            It is not one of these.
         """
         check_duration("delay", delay)
         self._kubelet.script(PodScript(name, namespace, start, delay))
 
     def pause_kubelet(self) -> None:
-        """Let the node be dead: its pods neither start nor go."""
+        """Stop the node: its pods neither start nor go away."""
         self._kubelet.die(dead=True)
 
     def resume_kubelet(self) -> None:
-        """Let the node be alive again; it catches up."""
+        """Start the node again; it catches up."""
         self._kubelet.die(dead=False)
 
     def hold_namespaces(self) -> None:
-        """Keep namespaces from going, as an API service does that does not answer.
+        """Keep namespaces Terminating, as an API service that does not answer does.
 
-        Their content goes; their conditions tell why they do not.
+        Their content is deleted, and their conditions say what keeps them.
         """
         self._controllers.break_discovery(broken=True)
 
     def release_namespaces(self) -> None:
-        """Let namespaces go."""
+        """Let namespaces be deleted again."""
         self._controllers.break_discovery(broken=False)

@@ -1,4 +1,4 @@
-"""Sockets: one thread accepts and hears who hangs up, one a connection serves."""
+"""Sockets: one thread accepts and notices hang-ups, and each connection has one to serve it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BACKLOG = 1024
 class Connections:
     """A listening socket on loopback and all connections to it.
 
-    After `close` there is none of its threads and sockets any more.
+    After `close` none of its threads and sockets is left.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Connections:
         self._selector.close()
 
     def on_hang_up(self, connection: socket.socket, notify: Callable[[], object]) -> None:
-        """Have it told when the client of a connection is gone.
+        """Call back when the client of a connection is gone.
 
         For connections whose thread does not read meanwhile: a watch is only
         written to, and notices nothing as long as there is nothing to write.
@@ -76,7 +76,7 @@ class Connections:
         self._later(lambda: self._selector.register(*key))
 
     def forget(self, connection: socket.socket) -> None:
-        """Tell no more; returns once nothing is going to be told."""
+        """Call back no more; returns once no call is on its way."""
         done = threading.Event()
 
         def forget() -> None:

@@ -47,17 +47,17 @@ _ROOT_CA: Object = {
 
 @attrs.define
 class Delays:
-    """How late the controllers are; ``None`` is never. May be changed at any time.
+    """How late the controllers are; ``None`` means never. May be changed at any time.
 
     Attributes
     ----------
     service_account
         From a new namespace to its default ServiceAccount.
     quota
-        From a new or changed quota until it is known what is used. Until then
-        what it limits is refused: "status unknown for quota".
+        From a new or changed quota until its usage is known. Until then whatever it
+        limits is refused: "status unknown for quota".
     namespace
-        From the deletion of a namespace until its content begins to go.
+        From the deletion of a namespace until its content is being deleted.
     """
 
     service_account: timedelta | None = attrs.field(
@@ -70,8 +70,8 @@ class Delays:
 class Controllers:
     """Reacts to changes; `saw` is to be subscribed to the store.
 
-    Owner references are followed by none of them: the garbage collector here
-    takes off its finalizers, and deletes nothing.
+    None of them follows owner references: the garbage collector here only removes its
+    finalizers.
     """
 
     def __init__(self, objects: Objects, timers: Timers, delays: Delays) -> None:
@@ -82,7 +82,7 @@ class Controllers:
         self._namespaces = NamespaceController(objects, timers)
 
     def break_discovery(self, *, broken: bool) -> None:
-        """Keep namespaces from going, or let them go."""
+        """Keep namespaces from being deleted, or let them be."""
         self._namespaces.break_discovery(broken=broken)
 
     def saw(self, change: Change) -> None:
@@ -139,7 +139,7 @@ class Controllers:
             if current := self._store.get(QUOTAS, *key):
                 self._count(current)
 
-        # A controller that is late is one that has told the limits, not the usage.
+        # A late controller has published the limits, but not the usage.
         if self._delays.quota != timedelta(0):
             self._timers.soon(limit)
         self._after(self._delays.quota, count)
@@ -199,7 +199,7 @@ def _limits_change(change: Change) -> bool:
 
 
 def _frees(change: Change) -> bool:
-    """Tell whether less may be used after a change than before."""
+    """Whether less may be used after a change than before."""
     if change.type == "DELETED":
         return True
     ended = ("Succeeded", "Failed")

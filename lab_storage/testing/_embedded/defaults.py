@@ -142,7 +142,7 @@ def _ingress(ingress: Object) -> None:
 
 
 def _role(role: Object) -> None:
-    # Not an empty list: that is how Go writes one that is not there.
+    # Not an empty list: that is how Go writes a list that is missing.
     role["rules"] = role.get("rules") or None
 
 

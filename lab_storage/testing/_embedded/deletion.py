@@ -135,7 +135,7 @@ def delete(store: Store, resource: Resource, obj: Object, options: DeleteOptions
 
 
 def is_free(obj: Object) -> bool:
-    """Tell whether an object that is being deleted may be removed now."""
+    """Whether an object that is being deleted may be removed now."""
     metadata = obj["metadata"]
     return (
         is_going(obj)

@@ -23,7 +23,7 @@ _JSON = ("application/json", "application/*", "*/*")
 
 
 def is_discovery(path: str) -> bool:
-    """Tell whether a path asks what there is, and not for an object."""
+    """Whether a path asks for groups and resources, and not for an object."""
     parts = path.strip("/").split("/")
     return (parts[0] == "api" and len(parts) <= 2) or (parts[0] == "apis" and len(parts) <= 3)
 

@@ -63,12 +63,12 @@ class Body:
 
 
 def carry_out(objects: Objects, target: Target, headers: Message, body: Body) -> Answered:
-    """Carry out a request that is no watch.
+    """Carry out any request but a watch.
 
     Raises
     ------
     APIError
-        Whatever the server has against it.
+        The server refuses it.
     """
     view = view_of(target, headers)
     name = target.name or ""

@@ -1,4 +1,4 @@
-"""What an API server says no with: Status objects, in its words.
+"""How an API server refuses: Status objects, in its words.
 
 The texts are those of kube-apiserver 1.37, as it said them; the contract tests
 in ``tests/testing/test_contract.py`` keep them so.
@@ -27,7 +27,7 @@ class APIError(Exception):
     message
         What a person reads.
     reason
-        The word that programs compare; some failures of a real server have none.
+        The word that programs compare; some failures of a real server lack it.
     details
         ``Status.details``: name, group, kind, causes, retryAfterSeconds.
     metadata
@@ -112,7 +112,7 @@ def duplicate(field: str, value: str) -> Cause:
 
 
 def unsupported(field: str, value: object, supported: Sequence[str]) -> Cause:
-    """Say that a value is none of those that are defined."""
+    """Say that a value is not one of those that are defined."""
     listed = ", ".join(json.dumps(each) for each in supported)
     message = f"Unsupported value: {json.dumps(value)}: supported values: {listed}"
     return Cause("FieldValueNotSupported", field, message)
@@ -284,9 +284,9 @@ def invalid_options(kind: str, *causes: Cause) -> APIError:
 
 
 def not_implemented(what: str) -> APIError:
-    """501: a real server may do that, this one does not and says so."""
-    who = "the embedded API server of lab_storage.testing"
-    return APIError(501, f"{who} does not do this: {what}")
+    """501: a real server can do that, and this one cannot."""
+    server = "the embedded API server of lab_storage.testing"
+    return APIError(501, f"{server} does not do this: {what}")
 
 
 def version_too_large(asked: int, current: int) -> APIError:

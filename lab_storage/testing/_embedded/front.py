@@ -1,4 +1,4 @@
-"""What all connections of a server share, and what is done to the open ones."""
+"""What all connections of a server share, and its open watches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping
 
-    from .faults import Rules
     from .logs import Logs
     from .objects import Objects
     from .requests import RecordedRequest
+    from .rules import Rules
     from .streams import Stream
 
 _REQUESTS_KEPT = 10_000
@@ -31,17 +31,17 @@ class Watch:
     Attributes
     ----------
     stream
-        What it has still to say.
+        Its events that have not been sent yet.
     end
-        What becomes of it once its stream is closed: it ends as if its time
-        were over, falls silent, or is reset.
+        What happens once its stream is closed: it ends as if its time were over, falls
+        silent, or is reset.
     """
 
     stream: Stream
     end: str = "end"
 
     def stop(self, end: str) -> None:
-        """Say nothing more; ``end`` is ``end``, ``hush`` or ``reset``."""
+        """Send nothing more; ``end`` is ``end``, ``hush`` or ``reset``."""
         self.end = end
         self.stream.close()
 
@@ -58,7 +58,7 @@ class Front:
     serve
         Serves one connection until it ends.
     users
-        Who is known, by token.
+        The users by their tokens.
     logs
         What the containers of pods have written.
     bookmark_seconds
@@ -107,7 +107,7 @@ class Front:
         self.connections.close()
 
     def record(self, request: RecordedRequest) -> None:
-        """Keep a request for those who want to know what was asked."""
+        """Keep a request for tests to look at."""
         with self._lock:
             self._requests.append(request)
 

@@ -1,4 +1,4 @@
-"""HTTP: reads requests, lets the rules have their say, writes answers."""
+"""HTTP: reads requests, applies the rules, writes answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # Before the end of a watch comes another bookmark: cacheWatcher.nextBookmarkTime.
 _LAST_BOOKMARK_SECONDS = 2.0
-#: Who asks without a token.
+#: The user of a request without a token.
 ANONYMOUS = "system:anonymous"
 _LONGEST_BODY = 3 * 1024 * 1024  # What kube-apiserver takes at most.
 _ABOUT_ITSELF = frozenset({"/healthz", "/livez", "/readyz", "/version"})
@@ -65,7 +65,7 @@ class _Handler(Writer):
     """Serves one connection."""
 
     def handle(self) -> None:
-        """Serve until either side has had enough."""
+        """Serve until either side ends it."""
         with contextlib.suppress(OSError, Over):
             super().handle()
 
@@ -182,7 +182,7 @@ class _Handler(Writer):
             self.send(HTTPStatus.OK, log, {"Content-Type": "text/plain"})
 
     def _before(self, effect: Effect | None, target: Target) -> None:
-        """Let a rule have its say before anything is done."""
+        """Apply a rule before anything is done."""
         if isinstance(effect, Answer):
             raise effect.error()
         if isinstance(effect, Expire) and not (effect.in_stream and target.verb == "watch"):
@@ -195,7 +195,7 @@ class _Handler(Writer):
             self._after(effect)
 
     def _after(self, effect: Effect | None) -> None:
-        """Let a rule have its say instead of an answer."""
+        """Apply a rule instead of answering."""
         if isinstance(effect, Silence):
             self.hold()
         if isinstance(effect, Reset):
@@ -226,7 +226,7 @@ class _Handler(Writer):
     def _send_events(
         self, watch: Watch, view: View, options: ListOptions, *, ends_at_once: bool
     ) -> None:
-        """Send events until the client hangs up, the time is over, or somebody ends it."""
+        """Send events until the client hangs up, the time is over, or the test ends it."""
         stream, connections = watch.stream, self.server.connections
         deadline = _Deadline(options.timeout_seconds)
         bookmark = _Deadline(self._until_bookmark(options, deadline))

@@ -61,7 +61,7 @@ class PodScript:
     delay: timedelta = timedelta(0)
 
     def fits(self, pod: Object) -> bool:
-        """Tell whether it is for this pod."""
+        """Whether it is for this pod."""
         metadata = pod["metadata"]
         return fnmatch.fnmatchcase(metadata["name"], self.name) and fnmatch.fnmatchcase(
             metadata["namespace"], self.namespace
@@ -89,7 +89,7 @@ class Kubelet:
             self._scripts.append(script)
 
     def die(self, *, dead: bool) -> None:
-        """Let the node be dead, or alive again; then what it missed is caught up on."""
+        """Stop the node, or start it again; it then catches up on what it missed."""
         with self._store.lock:
             self._dead = dead
             missed, self._missed = self._missed, []
@@ -134,7 +134,7 @@ class Kubelet:
             else:
                 self._objects.set_status(PODS, pod, status, "kube-scheduler")
             place = f"{pod['metadata']['namespace']}/{name_of(pod)}"
-            self._tell(
+            self._record(
                 pod,
                 {
                     "reason": "Scheduled" if fits else "FailedScheduling",
@@ -144,8 +144,8 @@ class Kubelet:
                 },
             )
 
-    def _tell(self, pod: Object, event: Object) -> None:
-        # The scheduler speaks the newer API of events: no count, but an eventTime.
+    def _record(self, pod: Object, event: Object) -> None:
+        # The scheduler uses the newer API of events: they have an eventTime instead of a count.
         event["eventTime"] = micro_timestamp()
         event["reportingComponent"] = _SCHEDULER
         event["reportingInstance"] = f"{_SCHEDULER}-embedded"
@@ -188,10 +188,10 @@ class Kubelet:
         running = pod["status"].get("phase") == "Running"
         grace_seconds = pod["metadata"]["deletionGracePeriodSeconds"] if running else 0
         if first and grace_seconds:
-            self._soon(lambda: self._say_killing(pod))
+            self._soon(lambda: self._record_killing(pod))
         self._later(float(grace_seconds), lambda: self._remove(pod))
 
-    def _say_killing(self, pod: Object) -> None:
+    def _record_killing(self, pod: Object) -> None:
         with self._store.lock:
             PodWriter(self._objects, pod).stop()
 

@@ -191,7 +191,7 @@ def list_objects(
     Raises
     ------
     APIError
-        400: a token that is none; 410: compacted; 504: a version to come.
+        400: an invalid token; 410: compacted; 504: a version to come.
     """
     with store.lock:
         if options.version > store.version:

@@ -42,9 +42,9 @@ def random_suffix() -> str:
 
 
 def owned(resource: Resource, obj: Object, manager: str) -> None:
-    """Record who makes an object, as the server does for a POST.
+    """Record the manager that creates an object, as the server does for a POST.
 
-    An object of which nothing can be owned, as a ServiceAccount that is but a
+    An object of which nothing can be owned, such as a ServiceAccount that has only a
     name, gets no entry. Which fields are owned is not kept: ``fieldsV1`` is empty.
     """
     metadata = obj["metadata"]
@@ -56,7 +56,7 @@ def owned(resource: Resource, obj: Object, manager: str) -> None:
 
 
 def touched(resource: Resource, obj: Object, manager: str, subresource: str | None) -> None:
-    """Record who changes an object: a new entry, or a new time in theirs."""
+    """Record the manager that changes an object: a new entry, or a new time in an old one."""
     entry = _entry(resource, manager, subresource)
     kept = [
         each

@@ -1,4 +1,4 @@
-"""How namespaces go: their content first, and conditions that tell what is left.
+"""How namespaces are deleted: content first, and conditions that say what is left.
 
 The order is that of kube-controller-manager 1.37: pods before all else.
 """
@@ -70,7 +70,7 @@ class NamespaceController:
         self._looked_at_again: set[str] = set()
 
     def break_discovery(self, *, broken: bool) -> None:
-        """Keep namespaces from going, or let them go."""
+        """Keep namespaces from being deleted, or let them be."""
         with self._store.lock:
             self._discovery_is_broken = broken
             for namespace in self._store.items(NAMESPACES):
@@ -169,8 +169,8 @@ class NamespaceController:
                 "message": message,
             }
             old = before.get(kind, {})
-            told = ("status", "reason", "message")
-            same = all(old.get(field) == condition[field] for field in told)
+            compared = ("status", "reason", "message")
+            same = all(old.get(field) == condition[field] for field in compared)
             conditions.append(old if same else condition)
         status = {**namespace["status"], "conditions": conditions}
         return self._objects.set_status(NAMESPACES, namespace, status, _MANAGER)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from . import deletion, pod_warnings
 from . import quota as quota_rules
 from .admission import admit_pod, admit_to_namespace
-from .decoding import decode
 from .defaults import Defaults, complete_status
 from .errors import (
     APIError,
     already_exists,
     bad_request,
-    invalid,
-    invalid_value,
-    modified,
     not_found,
     not_implemented,
     version_too_large,
 )
+from .incoming import check_identity, decode_patched, kept_metadata, new
 from .metadata import new_uid, owned, random_suffix, timestamp, touched
 from .patches import patched
 from .resources import (
@@ -36,7 +32,6 @@ from .resources import (
     SERVICES,
     is_going,
     name_of,
-    namespace_of,
 )
 from .validation import validate, validate_change
 
@@ -45,19 +40,6 @@ if TYPE_CHECKING:
     from .resources import Object, Resource
     from .store import Store
 
-# What the server makes itself, whatever a manifest says.
-_SYSTEM_FIELDS = (
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "generation",
-    "managedFields",
-    "selfLink",
-    "uid",
-)
-_OTHER_NAMESPACE = (
-    "the namespace of the provided object does not match the namespace sent on the request"
-)
 # What of these specs may be changed is a science of its own.
 _FIXED_SPECS = (PODS, CLAIMS, SERVICES)
 
@@ -92,7 +74,7 @@ class Objects:
         APIError
             400, 403, 404, 409 or 422.
         """
-        obj, warnings = _new(resource, namespace, body, validation)
+        obj, warnings = new(resource, namespace, body, validation)
         version_given = obj["metadata"].pop("resourceVersion", "")
         with self.store.lock:
             if namespace is not None:
@@ -109,7 +91,7 @@ class Objects:
             self._charge(resource, namespace, obj)
             if resource is PODS:
                 warnings = [*warnings, *pod_warnings.warnings(obj)]
-            return self._store_new(resource, obj, manager), warnings
+            return self._storenew(resource, obj, manager), warnings
 
     def read(
         self, resource: Resource, namespace: str | None, name: str, version: int = 0
@@ -170,13 +152,13 @@ class Objects:
             raise bad_request("invalid JSON patch")
         with self.store.lock:
             current = self.read(resource, namespace, name)
-            after, warnings = _decode_patched(
+            after, warnings = decode_patched(
                 resource, patched(resource, current, body, content_type), validation
             )
             after.setdefault("metadata", {})
-            _check_identity(resource, current, after)
+            check_identity(resource, current, after)
             identity = {"kind": resource.kind, "apiVersion": resource.api_version}
-            changed = {**after, **identity, "metadata": _kept_metadata(current, after)}
+            changed = {**after, **identity, "metadata": kept_metadata(current, after)}
             if subresource == "status":
                 status = after.get("status", {})
                 changed = {**current, "metadata": changed["metadata"], "status": status}
@@ -231,7 +213,7 @@ class Objects:
             for quota, status in quota_rules.charged(self.store, resource, namespace, obj):
                 self.set_status(QUOTAS, quota, status, "kube-apiserver")
 
-    def _store_new(self, resource: Resource, obj: Object, manager: str) -> Object:
+    def _storenew(self, resource: Resource, obj: Object, manager: str) -> Object:
         owned(resource, obj, manager)
         metadata = obj["metadata"]
         metadata["uid"] = new_uid()
@@ -260,100 +242,3 @@ class Objects:
             self.store.remove(resource, current)
             return changed
         return self.store.put(resource, changed)
-
-
-def _new(
-    resource: Resource, namespace: str | None, body: Any, validation: str
-) -> tuple[Object, list[str]]:
-    """Read a manifest, without what only the server writes."""
-    _check_type(resource, body)
-    decoded, warnings = decode(resource, body, validation)
-    obj = {"kind": resource.kind, "apiVersion": resource.api_version, **decoded}
-    if resource.custom and resource.status:
-        obj.pop("status", None)
-    metadata = obj.setdefault("metadata", {})
-    if "ownerReferences" in metadata:
-        raise not_implemented("delete objects with their owners (metadata.ownerReferences)")
-    if resource is QUOTAS:
-        quota_rules.refuse_scopes(obj.get("spec", {}))
-    for field in _SYSTEM_FIELDS:
-        metadata.pop(field, None)
-    if namespace is None:
-        metadata.pop("namespace", None)
-    elif metadata.setdefault("namespace", namespace) != namespace:
-        raise bad_request(_OTHER_NAMESPACE)
-    return obj, warnings
-
-
-def _check_type(resource: Resource, body: Any) -> None:
-    if not isinstance(body, dict):
-        problem = body if isinstance(body, ValueError) else "it is no JSON object"
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get "
-            f"version/kind; json parse error: {problem}"
-        )
-    if resource.custom:
-        _check_custom_type(resource, body)
-        return
-    kind = body.get("kind", resource.kind)
-    version = body.get("apiVersion", resource.api_version)
-    if version != resource.api_version:
-        raise bad_request(
-            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind '
-            f'"{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
-        )
-    if kind != resource.kind:
-        go_version = resource.api_version.rpartition("/")[2]
-        group = (resource.group or "core").partition(".")[0]
-        raise bad_request(
-            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: converting '
-            f"({go_version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
-        )
-
-
-def _check_custom_type(resource: Resource, body: Object) -> None:
-    # Others know what a path is about; of these the body has to say so.
-    for field, name in (("kind", "Kind"), ("apiVersion", "apiVersion")):
-        if not body.get(field):
-            raw = json.dumps(body)
-            raise bad_request(
-                f"the object provided is unrecognized (must be of type {resource.kind}): Object "
-                f"'{name}' is missing in '{raw}' ({raw[:30]} ...)"
-            )
-
-
-def _decode_patched(resource: Resource, obj: Object, validation: str) -> tuple[Object, list[str]]:
-    """Read what a patch has made of an object; a type that does not fit is 422 here."""
-    try:
-        return decode(resource, obj, validation)
-    except APIError as error:
-        problem = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2]
-        value = json.dumps(obj, separators=(",", ":"))
-        raise invalid("", "", [invalid_value("patch", value, problem)]) from None
-
-
-def _check_identity(resource: Resource, current: Object, after: Object) -> None:
-    before, metadata = current["metadata"], after["metadata"]
-    name = name_of(current)
-    if metadata.get("name") != name:
-        raise bad_request(
-            f"the name of the object ({metadata.get('name')}) does not match the name on the "
-            f"URL ({name})"
-        )
-    if metadata.get("namespace") != namespace_of(current):
-        raise bad_request(_OTHER_NAMESPACE)
-    if metadata.get("resourceVersion") not in (None, before["resourceVersion"]):
-        raise modified(resource, name)
-    if metadata.get("uid") not in (None, before["uid"]):
-        cause = invalid_value("metadata.uid", metadata["uid"], "field is immutable")
-        raise invalid(resource.kind, name, [cause], resource.group)
-
-
-def _kept_metadata(current: Object, after: Object) -> Object:
-    """Give the metadata after a change: what clients may not change stays."""
-    metadata = dict(after["metadata"])
-    for field in (*_SYSTEM_FIELDS, "resourceVersion"):
-        metadata.pop(field, None)
-        if field in current["metadata"]:
-            metadata[field] = current["metadata"][field]
-    return metadata

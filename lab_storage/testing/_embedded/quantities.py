@@ -30,7 +30,7 @@ class Quantity:
 
     @classmethod
     def parse(cls, text: object) -> Quantity | None:
-        """Read a quantity from text or a number; ``None`` where it is none."""
+        """Read a quantity from text or a number; ``None`` if it is not one."""
         if isinstance(text, bool) or not isinstance(text, (str, int, float)):
             return None
         parts = _QUANTITY.fullmatch(str(text))
@@ -76,7 +76,7 @@ def quantity(value: object, kind: str) -> Quantity:
     Raises
     ------
     APIError
-        400: it is none.
+        400: it is not a quantity.
     """
     read = Quantity.parse(value)
     if read is None:

@@ -1,4 +1,4 @@
-"""ResourceQuota: what objects use, what is left, and who is refused.
+"""ResourceQuota: what objects use, what is left, and which are refused.
 
 Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/. Counts of
 objects, and the compute and storage resources of pods and claims, are counted.
@@ -153,7 +153,7 @@ def _unspecified(resource: Resource, obj: Object, limited: Iterable[str]) -> str
         for container in containers(obj):
             if name not in container["resources"].get(kind or "requests", {}):
                 missing.setdefault(what, []).append(container["name"])
-    return "; ".join(f"{what} for: {','.join(sorted(who))}" for what, who in missing.items())
+    return "; ".join(f"{what} for: {','.join(sorted(names))}" for what, names in missing.items())
 
 
 def _exceeded(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .resources import Resource, Resources
 
-# Those that a real server has for the resources here, and this one has not.
+# Those that a real server has for the resources here, and this one does not.
 _OTHER_SUBRESOURCES = frozenset(
     {
         "attach",
@@ -110,7 +110,7 @@ class RecordedRequest:
     verb, resource, namespace, name
         What it is about, as rules match it; ``None`` for other paths.
     user
-        Who asked; ``None`` for an unknown token.
+        The user whose token was sent; ``None`` for an unknown token.
     """
 
     method: str
@@ -137,7 +137,7 @@ def whole_number(text: str) -> int:
     Raises
     ------
     APIError
-        400: it is none.
+        400: it is not a number.
     """
     try:
         return int(text)

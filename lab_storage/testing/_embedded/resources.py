@@ -1,4 +1,4 @@
-"""The resources that the embedded server speaks of, as data."""
+"""The resources that the embedded server has, as data."""
 
 from __future__ import annotations
 
@@ -254,5 +254,5 @@ def namespace_of(obj: Object) -> str | None:
 
 
 def is_going(obj: Object) -> bool:
-    """Tell whether an object is being deleted."""
+    """Whether an object is being deleted."""
     return "deletionTimestamp" in obj["metadata"]

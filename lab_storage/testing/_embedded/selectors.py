@@ -33,7 +33,7 @@ class Requirement:
     values: Collection[str] = ()
 
     def matches(self, labels: dict[str, str]) -> bool:
-        """Tell whether labels fulfil it."""
+        """Whether labels match it."""
         value = labels.get(self.key)
         if self.operator == "exists":
             return value is not None
@@ -93,7 +93,7 @@ class Selector:
         return next(named, None)
 
     def matches(self, obj: Object) -> bool:
-        """Tell whether an object is selected."""
+        """Whether an object is selected."""
         labels = obj["metadata"].get("labels", {})
         if not all(requirement.matches(labels) for requirement in self.labels):
             return False

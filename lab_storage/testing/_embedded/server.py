@@ -9,10 +9,10 @@ from .access import Access
 from .arguments import check_duration
 from .cluster import Cluster
 from .controllers import Delays
-from .faults import Fault, RequestMatch, Rules
 from .front import Front
 from .http import serve
 from .resources import NAMESPACES
+from .rules import Fault, RequestMatch, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,22 +27,24 @@ _NAMESPACES_THAT_EXIST = ("default", "kube-node-lease", "kube-public", "kube-sys
 class EmbeddedServer(Access, Cluster):
     """A Kubernetes API server for tests and demos, in this process, over real HTTP.
 
-    It knows what labs are made of (namespaces, pods, config maps, secrets,
-    persistent volume claims, resource quotas, network policies, services,
-    service accounts and events) and says of them what kube-apiserver 1.37 says:
-    statuses, reasons, messages, fields, order of watch events. Controllers, a
-    scheduler and a kubelet behind it make default ServiceAccounts, count quotas,
-    let namespaces go, and start pods as their scripts say. It listens on a free
-    port of 127.0.0.1, starts in milliseconds, and leaves no thread and no socket
-    behind.
+    It serves what labs are made of (namespaces, pods, config maps, secrets,
+    persistent volume claims, resource quotas, network policies, services, service
+    accounts, events, roles, role bindings, ingresses, pod disruption budgets, and
+    custom resources that a test adds) and answers as kube-apiserver 1.37 does:
+    statuses, reasons, messages, fields, order of watch events. Behind it,
+    controllers, a scheduler and a kubelet make default ServiceAccounts, count
+    quotas, delete namespaces, and start pods as their scripts say. It listens on a
+    free port of 127.0.0.1, starts in milliseconds, and leaves no thread and no
+    socket behind.
 
-    What it cannot do it refuses with 501 and a text that says what: other
+    It refuses what it cannot do with 501 and a text that says what: other
     resources, updates (PUT), deletes of collections, JSON patches and server-side
-    apply, dry runs, YAML and protobuf, changes of the specs of pods, claims and
-    services, owner references, scoped quotas. It checks the types of all fields
-    that the installed client knows (others are dropped, and a ``Warning`` header
-    says so), and of their contents what labs get wrong; ``managedFields`` tell who
-    wrote, not what.
+    apply, dry runs, YAML, most Tables, changes of the specs of pods, claims and
+    services, owner references, scoped quotas. Protobuf is answered 406. It checks
+    the types of all fields that the installed client knows (others are reported as
+    ``fieldValidation`` asks), and of their contents what labs get wrong.
+    ``managedFields`` say which manager wrote, and not what. Priority, runtime and
+    storage classes are taken to exist.
 
     Use it as a context manager, or call `start` and `close`.
 
@@ -101,7 +103,7 @@ class EmbeddedServer(Access, Cluster):
     # Life
 
     def start(self) -> None:
-        """Begin to listen; the default namespaces are there then.
+        """Begin to listen; the default namespaces exist from then on.
 
         Raises
         ------
@@ -109,7 +111,7 @@ class EmbeddedServer(Access, Cluster):
             It has been started before.
         """
         if self._front is not None:
-            raise RuntimeError("an embedded server is started once")
+            raise RuntimeError("an embedded server can be started only once")
         self._front = Front(
             self._objects,
             self._rules,
@@ -154,22 +156,22 @@ class EmbeddedServer(Access, Cluster):
         namespace: str | None = None,
         name: str | None = None,
     ) -> Callable[[], None]:
-        """Have requests refused with 403, as by RBAC.
+        """Refuse requests with 403, as RBAC does.
 
         Parameters
         ----------
         user, verb, resource, namespace, name
-            Which requests, as `add_fault` takes them.
+            Of which requests, as for `add_fault`.
 
         Returns
         -------
         Callable
-            Takes the rule back.
+            Removes the rule.
 
         Raises
         ------
         ValueError
-            There is no such verb or resource.
+            There is no such verb or resource, or ``times`` is below 1.
         """
         return self._rules.forbid(
             RequestMatch(user=user, verb=verb, resource=resource, namespace=namespace, name=name)
@@ -186,14 +188,14 @@ class EmbeddedServer(Access, Cluster):
         user: str | None = None,
         times: int | None = 1,
     ) -> Fault:
-        """Have something go wrong with the next requests of a kind.
+        """Have something go wrong with the next matching requests.
 
         Parameters
         ----------
         effect
             What: `Silence`, `Drip`, `Reset`, `Answer`, `Truncate` or `Expire`.
         verb
-            With which requests; here and below what is left out does not matter.
+            Of which requests; here and below, what is left out matches all.
             One of ``create``, ``get``, ``list``, ``watch``, ``patch``, ``delete``.
         resource
             The plural, such as ``pods``, or with a subresource ``pods/status``.
@@ -201,9 +203,9 @@ class EmbeddedServer(Access, Cluster):
             Of the object; the name of a new one is that in its manifest, that of a
             list or watch the one that its field selector asks for.
         user
-            Who asks.
+            The user whose token is sent.
         times
-            With how many of them; ``None`` for all until it is removed.
+            How many requests it hits; ``None`` means all until it is removed.
 
         Returns
         -------
@@ -213,7 +215,7 @@ class EmbeddedServer(Access, Cluster):
         Raises
         ------
         ValueError
-            There is no such verb or resource.
+            There is no such verb or resource, or ``times`` is below 1.
         """
         match = RequestMatch(
             verb=verb, resource=resource, namespace=namespace, name=name, user=user
@@ -221,7 +223,7 @@ class EmbeddedServer(Access, Cluster):
         return self._rules.add_fault(effect, match, times)
 
     def compact(self) -> int:
-        """Forget all that has happened, and give the version up to which.
+        """Forget all that has happened, and return the version up to which.
 
         Watches that go on from before it are answered 410, and lists that
         continue from before it too. Open watches do not notice.
@@ -242,7 +244,7 @@ class EmbeddedServer(Access, Cluster):
         self._stop_watches("reset")
 
     def silence_watches(self) -> None:
-        """Let all open watches stay open and say nothing more."""
+        """Keep all open watches open, but send nothing more."""
         self._stop_watches("hush")
 
     def _stop_watches(self, end: str) -> None:

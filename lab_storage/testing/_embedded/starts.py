@@ -51,7 +51,7 @@ class PodWriter:
                 self._write(step)
 
     def stop(self) -> None:
-        """Say that its containers are told to end."""
+        """Record that its containers are being stopped."""
         for event in self._course.stop():
             self._write(event)
 

@@ -44,10 +44,10 @@ class Change:
     previous: Object | None
 
     def seen_through(self, matches: Callable[[Object], bool]) -> tuple[str, Object] | None:
-        """Give the watch event that this is to one who sees only what matches.
+        """Return the watch event that this is through a selector.
 
-        An object that stops matching is deleted to them, with the content that
-        they knew and the version of this change; one that begins to match is new.
+        An object that stops matching is reported as deleted, with the content that was known
+        and the version of this change; one that begins to match is new.
         """
         before = self.previous is not None and matches(self.previous)
         after = self.type != "DELETED" and matches(self.obj)
@@ -66,9 +66,9 @@ def versioned(obj: Object, version: int) -> Object:
 class Store:
     """Every object, and the changes of the recent past.
 
-    Thread-safe. `lock` is re-entrant: who reads and then writes holds it
-    meanwhile. Objects that are given out are those that are kept: nobody
-    changes them, who wants another stores a copy.
+    Thread-safe. `lock` is re-entrant: whoever reads and then writes holds it
+    meanwhile. The objects that are returned are the stored ones: they are never changed
+    in place, and a change stores a copy.
 
     Parameters
     ----------

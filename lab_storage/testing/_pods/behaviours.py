@@ -234,7 +234,7 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
             *_crashes(_CRASH),
         ),
         "out-of-memory": Behaviour(
-            "a container is killed for want of memory, again and again: `OOMKilled`",
+            "a container runs out of memory, again and again: `OOMKilled`",
             *_crashes(_OUT_OF_MEMORY),
         ),
         "not-ready": Behaviour(

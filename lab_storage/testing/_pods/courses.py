@@ -50,7 +50,7 @@ class Told:
     field_path
         Of the container that it is about; ``None`` where it is about the pod.
     count
-        How often it has been told by now.
+        How often it has occurred by now.
     """
 
     reason: str
@@ -124,7 +124,7 @@ class Course:
         return self._follow(itertools.chain(found.steps, itertools.cycle(found.again)))
 
     def stop(self) -> Iterator[Told]:
-        """Say that the running containers of a pod are told to end."""
+        """Yield the events of a pod whose running containers are being stopped."""
         for container in self.containers:
             text = "Stopping container {container}"
             yield self._told(Event("Killing", text), container)

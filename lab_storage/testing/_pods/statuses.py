@@ -122,7 +122,7 @@ def _digest(text: str) -> str:
 
 
 def _is_new(init: Sequence[Json], containers: Sequence[Json]) -> bool:
-    """Tell whether all containers still wait for their turn: the pod has no address yet."""
+    """Whether all containers still wait for their turn: the pod has no address yet."""
     states = [each["state"].get("waiting", {}).get("reason") for each in (*init, *containers)]
     return set(states) <= {"ContainerCreating", "PodInitializing"}
 

@@ -110,7 +110,7 @@ def body_of(content: bytes | str) -> Body:
 
 
 def line_of(line: bytes) -> Any:
-    """A line of a stream as it is in the file; text, if it is no JSON object."""
+    """A line of a stream as it is in the file; text, if it is not a JSON object."""
     # A last line without its end is not the same as a whole one.
     parsed = _json(line) if line.endswith(b"\n") else None
     return _text(line) if parsed is None else parsed

@@ -17,8 +17,8 @@ diff shows the field that changed:
         json: {…}
 
 A body is under ``json``, ``lines`` (each line of a stream as JSON, or as text
-where it is none) or ``text``, in which what is no UTF-8 is replaced. An empty one
-is left out.
+if it is not JSON) or ``text``, in which invalid UTF-8 is replaced. An empty one is
+left out.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def load(path: Path) -> list[Exchange]:
     Raises
     ------
     ValueError
-        If the file is none.
+        If the file is not a recording.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - safe
@@ -111,7 +111,7 @@ def load(path: Path) -> list[Exchange]:
             for each in content["exchanges"]
         ]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no recording: {error}") from error
+        raise ValueError(f"{path} is not a recording: {error}") from error
 
 
 def _plain(message: Request | Response | None) -> dict[str, Any]:

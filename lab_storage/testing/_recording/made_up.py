@@ -42,8 +42,8 @@ _FORMS: dict[str, Callable[[int], str]] = {
 def renamed(exchanges: list[Exchange], asked: list[Exchange]) -> list[Exchange]:
     """Give made-up values others of the same form.
 
-    What a client sent before any answer told it is its own and stays: a
-    network policy's addresses, for one.
+    What a client sent before any answer contained it is its own and stays, such as a
+    network policy's addresses.
     """
     own = _own_values(asked)
     generated = _generated(asked)
@@ -99,11 +99,11 @@ def _generated(exchanges: list[Exchange]) -> dict[str, tuple[str, str]]:
 
 
 def _own_values(asked: list[Exchange]) -> set[str]:
-    told: set[str] = set()
+    answered: set[str] = set()
     own: set[str] = set()
     for exchange in asked:
-        own |= {value for value in _found(exchange.request) if value not in told}
-        told |= _found(exchange.response)
+        own |= {value for value in _found(exchange.request) if value not in answered}
+        answered |= _found(exchange.response)
     return own
 
 

@@ -2,8 +2,8 @@
 
 A program that names its operations by ``fieldManager``, as ``LabStorage.create`` does, sends
 another name at each run. What makes it unique is a run of hexadecimal digits: a UUID or a
-digest. A recording numbers them, and a player takes whichever is sent for the one that was
-recorded, the same one each time, and says it in its answers.
+digest. A recording numbers them. A player accepts any that is sent in the place of a recorded
+one, the same one each time, and uses it in its answers.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Bindings:
         self._sent: dict[str, str] = {}
 
     def fits(self, recorded: Request, asked: Request) -> bool:
-        """Tell whether a request is the recorded one, but for such a part."""
+        """Whether a request is the recorded one, except for such a part."""
         before, now = unique_part(recorded), unique_part(asked)
         if before is None or now is None:
             return recorded == asked
@@ -92,13 +92,13 @@ class Bindings:
         return bound == (before, now) and recorded == _in_request(asked, {now: before})
 
     def bind(self, recorded: Request, asked: Request) -> None:
-        """Take what is sent for what was recorded, from now on."""
+        """Accept what is sent in the place of what was recorded, from now on."""
         before, now = unique_part(recorded), unique_part(asked)
         if before is not None and now is not None:
             self._recorded[now], self._sent[before] = before, now
 
     def told(self, content: bytes) -> bytes:
-        """Give the body of an answer, with what is sent in the place of what was."""
+        """Return the body of an answer, with what is sent in the place of what was recorded."""
         for before, now in self._sent.items():
             content = content.replace(before.encode(), now.encode())
         return content

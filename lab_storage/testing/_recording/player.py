@@ -1,4 +1,4 @@
-"""Saying again what an API server has said."""
+"""Playing back what an API server has said."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .substitute import Substitute, encoded
 
 
 class UnexpectedRequestError(AssertionError):
-    """A request was made that has no answer in the recording, or none any more."""
+    """A request has no answer in the recording, or no further one."""
 
 
 class UnusedResponsesError(AssertionError):
-    """Not all that was recorded was asked for."""
+    """Some recorded answers were never asked for."""
 
 
 class Player(Substitute):
@@ -51,18 +51,18 @@ class Player(Substitute):
     api_client
         The client.
     responses
-        The `responses.RequestsMock` that answers. More may be added to it, as a refusal
+        The `responses.RequestsMock` that answers. More may be added to it, such as a refusal
         that was not recorded; like those in the file it is used once. Its URLs begin with the
         client's host.
 
     Raises
     ------
     UnexpectedRequestError
-        By whatever makes a request that was not recorded.
+        Raised to whatever makes a request that was not recorded.
     UnusedResponsesError
         When it is left without an exception, if an answer was not asked for.
     ValueError
-        When it is entered, if the file is no recording.
+        When it is entered, if the file is not a recording.
 
     Notes
     -----
@@ -71,7 +71,7 @@ class Player(Substitute):
     """
 
     def __enter__(self) -> Player:
-        # From 36 on a client that is told of no host has an empty one.
+        # From 36 on a client without a host has an empty one.
         host = str(self.api_client.configuration.host).rstrip("/") or "http://localhost"
         exchanges = load(self.path)
         mock = responses.RequestsMock(registry=_Once)
@@ -98,7 +98,7 @@ class Player(Substitute):
         left = self._registry.registered
         if left:
             raise UnusedResponsesError(
-                f"{self.path.name} has answers that nobody asked for:\n{_listed(left)}"
+                f"{self.path.name} has answers that were never asked for:\n{_listed(left)}"
             )
 
 
@@ -117,11 +117,11 @@ class _PlayingPool:
         return self._adapter.send(prepared, stream=True).raw
 
     def clear(self) -> None:
-        """Nothing: there are no connections to close."""
+        """Do nothing: there are no connections to close."""
 
 
 class _Adapter(HTTPAdapter):
-    """Has `responses` answer who sends by this, instead of all there are in the process."""
+    """Has `responses` answer only what is sent through this adapter."""
 
     def __init__(self, mock: responses.RequestsMock) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Writing down what an API server says."""
+"""Recording what an API server says."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Recorder(Substitute):
         The client of the official library. It must not be in use when the recorder is
         entered or left.
     path
-        The file. Its folder is made if it is not there.
+        The file. Its folder is created if it does not exist.
     keep_secrets
         Whether the values of Secrets are recorded: only for those that are made up.
 

@@ -1,4 +1,4 @@
-"""What a recording must not tell, and what would be another at each recording.
+"""What a recording must not show, and what would differ at each recording.
 
 Four passes, each a function of the one before:
 

@@ -1,4 +1,4 @@
-"""Looking into JSON of which nothing is sure."""
+"""Looking into JSON that may contain anything."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """A value, or an empty dict if it is none: servers send null, or what they like."""
+    """A value, or an empty dict if it is not a dict: servers send null, or anything."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value, or an empty list if it is none."""
+    """A value, or an empty list if it is not a list."""
     return value if isinstance(value, list) else []
 
 

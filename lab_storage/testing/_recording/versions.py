@@ -30,7 +30,7 @@ class _Versions:
     not in a watch, may as well have been made in another order.
     """
 
-    # By version: who has it. By number, since 9 is before 10.
+    # By version: the object that has it. By number, since 9 is before 10.
     objects: dict[int, str] = attrs.field(factory=dict)
     lists: set[int] = attrs.field(factory=set)
     watched: set[int] = attrs.field(factory=set)
@@ -49,7 +49,7 @@ class _Versions:
         self._numbers = {version: place for place, version in enumerate(ordered, 1)}
 
     def number(self, text: str) -> str:
-        """What stands for a version; ``0``, and what is no number, for itself."""
+        """The number of a version; ``0``, and what is not a number, stays."""
         if not text.isdecimal() or text == "0":
             return text
         version = int(text)
