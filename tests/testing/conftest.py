@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def embedded_server(caplog: pytest.LogCaptureFixture) -> Iterator[EmbeddedServer]:
-    """A server that runs, and none of whose controllers fails."""
+    """A running server; the test fails if one of its controllers does."""
     with EmbeddedServer() as server:
         yield server
     assert [] == [each for each in caplog.records if each.name == "lab_storage.testing"]

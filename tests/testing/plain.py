@@ -18,7 +18,7 @@ MERGE = "application/merge-patch+json"
 
 
 class Plain:
-    """Asks an embedded server, in the namespace ``lab`` where none is given."""
+    """Asks an embedded server, in the namespace ``lab`` unless another is given."""
 
     def __init__(self, server: EmbeddedServer) -> None:
         self.server = server

@@ -41,7 +41,7 @@ WRONG: Any = {"status": "503", "body": "text", "flag": "no", "effect": Reset, "n
     ],
 )
 def test_number_where_a_time_belongs_is_an_error(call: Callable[[Any], object]) -> None:
-    """It could be seconds or milliseconds; a negative time is none at all."""
+    """It could be seconds or milliseconds; a negative time is refused too."""
     for number in (1, 0.5):
         with pytest.raises(TypeError, match=f"must be a datetime.timedelta, got {number}"):
             call(number)

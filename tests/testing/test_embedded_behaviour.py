@@ -51,7 +51,7 @@ def test_service_account_that_is_deleted_is_made_anew(plain: Plain) -> None:
 
 
 def test_late_service_account_comes_after_its_delay() -> None:
-    """Until then pods are refused; a namespace that goes meanwhile gets none."""
+    """Until then pods are refused; a namespace that is deleted meanwhile never gets one."""
     delays = Delays(service_account=timedelta(seconds=0.2))
     with EmbeddedServer(delays=delays) as server:
         plain = Plain(server)
@@ -156,7 +156,7 @@ def test_claim_goes_with_the_last_pod_that_uses_it(plain: Plain) -> None:
 
 
 def test_held_namespaces_tell_why_and_go_once_released(plain: Plain) -> None:
-    """Their content goes; an API service that does not answer keeps the rest."""
+    """Their content is deleted; an API service that does not answer keeps the rest."""
     plain.make("configmaps")
     plain.server.hold_namespaces()
 
@@ -414,7 +414,7 @@ def test_watch_ends_when_its_time_is_over(plain: Plain) -> None:
 
 
 def test_watch_whose_client_hangs_up_is_over_without_an_event(plain: Plain) -> None:
-    """It is noticed though there is nothing to write."""
+    """It is noticed although there is nothing to write."""
     closed = threading.Event()
     with plain.watch(in_lab("secrets")):
         open_now = plain.server._running.watches

@@ -1,4 +1,4 @@
-"""Faults on demand: each does what it says, to whom it says, as often as it says."""
+"""Faults on demand: each hits the requests that it names, as often as it says."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_answer_is_as_asked_for(
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"kind": "Pod"'])
 def test_answer_can_be_any_bytes(plain: Plain, body: bytes) -> None:
-    """What proxies say, and what is no JSON."""
+    """What proxies answer, and what is not JSON."""
     plain.server.add_fault(Answer(200, body=body), verb="get")
 
     assert body == plain.send("GET", in_lab("pods", "x")).data
@@ -117,7 +117,7 @@ def test_expired_watch_is_told_in_the_stream_or_by_the_status(
 
 
 def test_expired_list_is_told_by_the_status(plain: Plain) -> None:
-    """There is no stream to tell it in."""
+    """There is no stream that could carry the error."""
     plain.server.add_fault(Expire(), verb="list", resource="pods")
 
     assert 410 == plain.ask("GET", in_lab("pods"))[0]
@@ -151,7 +151,7 @@ def test_reset_watch_has_told_what_exists(plain: Plain) -> None:
 
 
 def test_open_watches_can_be_ended(plain: Plain) -> None:
-    """As if their time were over; nothing is lost that was told before."""
+    """As if their time were over; events that were sent before are not lost."""
     with plain.watch(in_lab("secrets")) as events:
         plain.make("secrets")
         assert "ADDED" == next(events)["type"]
@@ -187,7 +187,7 @@ def test_open_watches_can_be_silenced(plain: Plain) -> None:
 
 
 def test_fault_hits_as_often_as_asked_for(plain: Plain) -> None:
-    """Once where nothing is said, until it is removed where None is said."""
+    """Once by default, and until it is removed with None."""
     once = plain.server.add_fault(Answer(503), verb="get", resource="pods")
     always = plain.server.add_fault(Answer(500), verb="get", resource="secrets", times=None)
 

@@ -70,7 +70,7 @@ def test_both_kubelets_write_the_same_events(behaviour: str) -> None:
 
 
 def test_pod_is_running_after_its_containers_have_started() -> None:
-    """A kubelet tells that a container has started, and shows it with its next look."""
+    """A kubelet writes the event of a start first, and the status with its next look."""
     steps = steps_of("run")
 
     last = max(i for i, step in enumerate(steps) if isinstance(step, Told))

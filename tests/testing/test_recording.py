@@ -114,7 +114,7 @@ def test_official_client_creates_from_a_recording(tmp_path: Path) -> None:
 
 
 def test_official_watch_ends_where_the_recording_does(tmp_path: Path) -> None:
-    """The events come in their order; the client's random time limit is no difference."""
+    """The events come in their order; the client's random time limit does not matter."""
     lines = [
         {"type": "ADDED", "object": pod(7, "Pending")},
         {"type": "MODIFIED", "object": pod(8)},
@@ -241,7 +241,7 @@ def test_only_its_own_client_is_played(tmp_path: Path) -> None:
 
 
 def test_answers_can_be_added(tmp_path: Path, logger: Any) -> None:
-    """A 503 that no server said comes first, and is got over by the library."""
+    """A 503 that no server sent comes first, and the library retries it."""
     with (
         player_of(tmp_path) as player,
         LabStorage(player.api_client, logger) as storage,
@@ -256,7 +256,7 @@ def test_answers_can_be_added(tmp_path: Path, logger: Any) -> None:
 @pytest.mark.parametrize(
     "text", ["", "exchanges: 1", "exchanges: [{}]", "{", "- a", "exchanges: [{request: 1}]"]
 )
-def test_file_that_is_no_recording_is_named(tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_a_recording_is_named(tmp_path: Path, text: str) -> None:
     """A YAML parser's exception is not what the user sees."""
     path = tmp_path / "odd.yaml"
     path.write_text(text)
@@ -275,7 +275,7 @@ def test_file_that_is_no_recording_is_named(tmp_path: Path, text: str) -> None:
 def test_fields_are_sent_as_urllib3_sends_them(
     tmp_path: Path, method: str, fields: Any, url: str, body: dict[str, Any]
 ) -> None:
-    """In the query where there is no body, else as a form."""
+    """In the query if there is no body, else as a form."""
     headers = {} if method == "GET" else {"Content-Type": "application/x-www-form-urlencoded"}
     recorded = Exchange(Request(method, url, headers, body), Response(200, {}, {"text": "done"}))
     with player_of(tmp_path, recorded) as player:
@@ -372,7 +372,7 @@ def test_no_recording_is_made_of_what_failed(tmp_path: Path) -> None:
 
 
 def test_request_without_an_answer_is_left_out(tmp_path: Path) -> None:
-    """A connection that was reset is nothing that a server said."""
+    """A reset connection is not an answer."""
     with (
         Villain(villain.reset, json_answer(pod())) as server,
         Recorder(server.api_client(retries=False), tmp_path / "case.yaml") as recorder,
@@ -584,7 +584,7 @@ def versions_in(exchanges: list[Exchange]) -> list[tuple[str, list[str]]]:
 
 
 def test_versions_keep_their_order_and_their_places() -> None:
-    """What a list says, a watch goes on from; what others wrote in between leaves no trace."""
+    """A watch resumes from what a list says; what others wrote in between leaves no trace."""
     listed = {"kind": "PodList", "metadata": {"resourceVersion": "9731"}, "items": [pod(9702)]}
     lines = [
         {"type": "MODIFIED", "object": pod(9999)},
@@ -616,7 +616,7 @@ def test_versions_keep_their_order_and_their_places() -> None:
 
 
 def test_versions_of_a_watch_grow() -> None:
-    """In a stream the order is the server's, and who resumes goes on from the last."""
+    """In a stream the order is the server's, and resuming starts from the last."""
     other = {"name": "a", "uid": OTHER_UID}
     lines = [{"type": "ADDED", "object": each} for each in (pod(41), pod(57, **other), pod(63))]
     assert [(f"{PODS_PATH}?watch=true", ["2", "3", "4"])] == versions_in(

@@ -140,7 +140,10 @@ _CREATING = Status("Pending", sandbox=False, passing=True)
 _BEGIN: Final = (_INITIALIZING, Start.INIT, _CREATING)
 _PULLING = Event("Pulling", 'Pulling image "{image}"')
 _BACK_OFF_PULL = 'Back-off pulling image "{image}"'
-_REFUSED = 'failed to resolve reference "{image}": not found'
+_REFUSED = (
+    'rpc error: code = NotFound desc = failed to pull and unpack image "{image}": '
+    'failed to resolve reference "{image}": {image}: not found'
+)
 _BACK_OFF_START = "Back-off restarting failed container {container} in pod {pod}"
 _CRASH_LOOP = Waiting(
     "CrashLoopBackOff", "back-off {back_off}s restarting failed container={container} pod={pod}"

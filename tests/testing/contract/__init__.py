@@ -56,7 +56,7 @@ SCENARIOS: dict[str, Callable[[Api], None]] = {
 
 def play(scenario: str, api: Api) -> None:
     """Ask what a scenario asks, and delete its namespace."""
-    # What kubelets write is no part of the contract, but for what is told of a start.
+    # What kubelets write is not part of the contract, except for the events of a start.
     with_kubelet = SCENARIOS[scenario] is pods.start_of_pod
     kubelet: AbstractContextManager[None]
     kubelet = nullcontext() if with_kubelet else api.server.paused_kubelet()

@@ -19,7 +19,7 @@ from .real import FOLDER, RealServer
 
 
 def main(names: list[str]) -> None:
-    """Record scenarios, all of them where none is named."""
+    """Record the named scenarios, or all of them."""
     with ControlPlane(find_assets()) as plane:
         server = RealServer(plane)
         pool = urllib3.PoolManager(retries=False, ca_certs=server.ca_file)

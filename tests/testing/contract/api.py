@@ -25,7 +25,7 @@ PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io
 # A controller that has lost its server, or shares two cores with much else, takes its time.
 WAIT_SECONDS = 120.0
 WATCH_SECONDS = 10
-# The headers that say something about the request; the others are the server's own.
+# The headers that depend on the request; the others are the server's own.
 COMPARED_HEADERS = ("Content-Type", "Retry-After", "Warning", "X-Content-Type-Options")
 
 _TIMES = frozenset(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .api import Json
 
-#: The only node of both servers; what stands for its kubelet does not run meanwhile.
+#: The only node of both servers; its kubelet is stopped meanwhile.
 NODE = "lab-node"
 
 
@@ -33,7 +33,7 @@ def pod(name: str, **spec: object) -> Json:
 
 
 def limited_pod(name: str, cpu: object = "1", memory: object = "1Gi") -> Json:
-    """A pod with limits on a node that is not there: nobody but the server writes about it."""
+    """A pod with limits on a node whose kubelet is stopped: only the server writes about it."""
     resources = {"limits": {"cpu": cpu, "memory": memory}}
     container = {"name": "notebook", "image": "lab:1", "resources": resources}
     return pod(name, containers=[container], nodeName=NODE)

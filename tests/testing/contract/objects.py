@@ -1,4 +1,4 @@
-"""Scenarios of objects that are made, and go."""
+"""Scenarios of objects that are created and deleted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def namespaces(api: Api) -> None:
 
 
 def held_namespace(api: Api) -> None:
-    """A namespace that does not go tells why in its conditions."""
+    """A namespace that is stuck says why in its conditions."""
     api.make_namespace()
     api.make("configmaps", config_map("held", finalizers=["contract.test/one"]))
     both = ["contract.test/one", "contract.test/2"]
@@ -135,7 +135,7 @@ def config_maps(api: Api) -> None:
 
 
 def other_kinds(api: Api) -> None:
-    """What the server makes of each other kind, and how it lets it go."""
+    """What the server makes of each other kind, and how it is deleted."""
     api.make_namespace()
     port = {"port": 8888}
     backend = {"service": {"name": "s", "port": {"number": 80}}}

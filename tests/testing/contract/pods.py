@@ -95,7 +95,7 @@ def pods(api: Api) -> None:
 
 
 def pod_deletion(api: Api) -> None:
-    """Grace periods: given, shortened, none, and of pods that run nowhere."""
+    """Grace periods: given, shortened, absent, and of pods that run nowhere."""
     api.make_namespace()
     version = api.make("configmaps", config_map("before"))["metadata"]["resourceVersion"]
     path = api.path("pods", "x")
@@ -140,7 +140,7 @@ def scheduling(api: Api) -> None:
 
 
 def start_of_pod(api: Api) -> None:
-    """What is said while a pod starts and goes, in order."""
+    """The events of a pod that starts and is deleted, in order."""
     api.make_namespace()
     api.make("pods", pod("lab", initContainers=[{"name": "init", "image": "init:1"}]))
     api.wait(api.path("pods", "lab"), lambda found: found["status"]["phase"] == "Running")
@@ -148,7 +148,7 @@ def start_of_pod(api: Api) -> None:
     api.wait(api.path("pods", "lab"), lambda found: found["kind"] == "Status")
     told = api.ask("GET", api.path("events"), kept=False)["items"]
     told.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
-    # The scheduler and the kubelet tell independently of each other, each in its order.
+    # The scheduler and the kubelet write independently of each other, each in its order.
     told.sort(key=lambda event: event["reason"] != "Scheduled")
     fields = ("reason", "message", "type", "count")
     api.keep("events", [{field: event.get(field) for field in fields} for event in told])

@@ -129,7 +129,7 @@ def watches(api: Api) -> None:
 
 
 def expired_versions(api: Api) -> None:
-    """How lists and watches from compacted versions are told so."""
+    """How lists and watches from compacted versions are refused."""
     api.make_namespace()
     path = api.path("configmaps")
     for i in range(3):
