@@ -151,9 +151,9 @@ class Node:
         return [*IN_NETWORK, "containerd", "--config", configuration]
 
     def registry(self) -> list[str]:
-        """The command line of a registry, which has no image."""
-        port = str(node_registry.PORT)
-        return [*IN_NETWORK, sys.executable, "-I", "-S", node_registry.__file__, port]
+        """The command line of a registry, which has the image too."""
+        arguments = [str(node_registry.PORT), str(self._layout.folder / "images.tar")]
+        return [*IN_NETWORK, sys.executable, "-I", "-S", node_registry.__file__, *arguments]
 
     def kubelet(self) -> list[str]:
         """Its command line."""
