@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lab_storage.testing._pods.courses import Course, Paused, Shown, Told, script_of
+from lab_storage.testing._pods.endings import killed_status
 from lab_storage.testing._pods.statuses import pod_status
 
 from .programs import NODE
@@ -72,7 +73,7 @@ def remove(pod: Json) -> Iterator[Step]:
     """How a pod goes whose containers have ended."""
     requests = PodRequests(pod)
     if pod["status"].get("phase") not in {"Succeeded", "Failed"}:
-        yield from requests.of([requests.course.end()])
+        yield requests.written(killed_status(pod, _now()))
     options = {"gracePeriodSeconds": 0, "preconditions": {"uid": requests.uid}}
     yield Request("DELETE", requests.path, options)
 
@@ -140,7 +141,13 @@ class PodRequests:
 
     def status(self, shown: Shown) -> Request:
         """A new status, of this pod by UID and of no later one of its name."""
-        status = pod_status(self.course, shown, _now())
+        return self.written(pod_status(self.course, shown, _now()))
+
+    def written(self, status: Json) -> Request:
+        """Fields of a status, in the place of those that were there."""
+        # Of a condition, what is left out would stay.
+        conditions = [{"reason": None, "message": None, **each} for each in status["conditions"]]
+        status = {**status, "conditions": conditions}
         body = {"metadata": {"uid": self.uid}, "status": status}
         return Request("PATCH", f"{self.path}/status", body, STRATEGIC_MERGE_PATCH)
 

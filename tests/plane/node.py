@@ -300,6 +300,9 @@ conf_dir = "{self._cni}"
                 "nodefs.inodesFree": "0%",
             },
             "imageGCHighThresholdPercent": 100,
+            # Else an image that came with the archive would be pulled, to see whether its pod
+            # may, once the kubelet has pulled one of the same content.
+            "imagePullCredentialsVerificationPolicy": "NeverVerify",
             # A registry that is silent holds up the pods that ask it, and no others.
             "serializeImagePulls": False,
             "podLogsDir": str(HOME / "logs"),

@@ -2,7 +2,7 @@
 
 What it says to a pull depends on the name of the image: ``pulled/…`` is that of the archive
 (:mod:`tests.plane.node_image`), ``private/…`` may not be pulled without credentials, ``slow/…``
-is never answered, and no other exists.
+is answered late, and no other exists.
 https://distribution.github.io/distribution/spec/api/
 
 It runs in the node's network, and uses the standard library alone.
@@ -14,12 +14,13 @@ import hashlib
 import json
 import sys
 import tarfile
-import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 #: Whose place it takes, for containerd.
 HOST = "registry.example"
 PORT = 5000
+SLOW_SECONDS = 20.0
 OCI = "application/vnd.oci.image"
 
 
@@ -63,14 +64,14 @@ class Registry(BaseHTTPRequestHandler):
             self._answer(200, {"token": "anonymous"})
         elif self.path.startswith("/v2/pulled/"):
             self._give()
-        elif self.path.startswith("/v2/slow/"):
-            threading.Event().wait()
         elif self.path.startswith("/v2/private/"):
             asked = f'Bearer realm="http://{self.headers["host"]}/token",service="{HOST}"'
             if "authorization" in self.headers:
                 asked += ',error="insufficient_scope"'
             self._answer(401, _errors("UNAUTHORIZED", "authentication required"), asked)
         else:
+            if self.path.startswith("/v2/slow/"):
+                time.sleep(SLOW_SECONDS)
             self._answer(404, _errors("MANIFEST_UNKNOWN", "manifest unknown"))
 
     do_HEAD = do_GET  # noqa: N815

@@ -1,6 +1,6 @@
 """Record what becomes of pods on a real node: ``python -m tests.statuses``.
 
-Name cases to record only those.
+Name cases to record only those; ``courses`` are those that stand-ins are compared with.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ from tests.plane.assets import find_assets
 from tests.plane.control_plane import ControlPlane
 from tests.plane.node import why_not
 
+from . import courses
 from .cases import CASES
 from .record import record, write
 
+COURSES = "courses"
+
 
 def main(names: list[str]) -> int:
-    """Record cases, all of them where none is named; how many failed."""
+    """Record cases and courses, all of them where none is named; how many failed."""
     assets = find_assets()
     if reason := why_not(assets):
         sys.exit(f"no real node: {reason}")
     failed = 0
     with ControlPlane(assets, real_node=True) as plane:
-        for case, found in record(plane, [CASES[name] for name in names or CASES]):
+        if not names or COURSES in names:
+            with plane.api_client() as admin:
+                for behaviour, said in courses.follow_all(admin, courses.COURSES.values()).items():
+                    courses.write(behaviour, said)
+                    print(f"{COURSES}: {behaviour}", flush=True)
+        chosen = [CASES[name] for name in names or CASES if name != COURSES]
+        for case, found in record(plane, chosen):
             if isinstance(found, Exception):
                 failed += 1
                 print(f"{case.name}: {type(found).__name__}: {found}", flush=True)

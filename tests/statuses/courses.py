@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+from kubernetes import client
+
+from lab_storage.testing._pods.courses import START_ANNOTATION
 from tests.support.cluster import eventually, has_service_account
 
-from .case import FOREVER, POLITE, container, spec
+from .case import FOREVER, container, spec
 from .conditions import (
     Condition,
     all_of,
@@ -25,17 +30,19 @@ from .conditions import (
     told,
     waits,
 )
+from .witness import Witness
 
 if TYPE_CHECKING:
-    from kubernetes import client
+    from collections.abc import Iterable
 
-    from .witness import Story, Witness
+    from .witness import Story
 
 Json = dict[str, Any]
 
 FOLDER = Path(__file__).parent.parent / "recordings" / "courses"
 POD = "lab"
 SECONDS = 90.0
+AT_ONCE = 12
 #: What differs between pods, or between two runs of one, in the text of an event.
 VARYING = (
     (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
@@ -82,7 +89,9 @@ def _two(behaviour: str, command: str, **fields: Any) -> Json:
 
 
 LOOPS = all_of(waits("CrashLoopBackOff"), told("BackOff"))
-FAILS = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+#: A server that is overloaded.
+REFUSES = r"""while :; do printf 'HTTP/1.1 503 Busy\r\n\r\n' | nc -l -p 8888; done"""
+PROBE = {"httpGet": {"port": 8888}, "initialDelaySeconds": 1, "periodSeconds": 1}
 
 COURSES = {
     each.behaviour: each
@@ -92,8 +101,11 @@ COURSES = {
         Course("fail", _two("fail", "exit 1", restart="Never"), has_phase("Failed")),
         Course(
             "pending",
-            spec(container(image="registry.example/slow/pending:1")),
-            all_of(waits("ContainerCreating"), told("Pulling")),
+            spec(
+                container(FOREVER, **_image("pending")),
+                initContainers=[container(image="registry.example/slow/pending:1", name="home")],
+            ),
+            all_of(waits("PodInitializing"), told("Pulling")),
         ),
         Course(
             "image-pull-back-off",
@@ -145,15 +157,24 @@ COURSES = {
         ),
         Course(
             "not-ready",
-            spec(container(FOREVER, **_image("not-ready"), readinessProbe=FAILS)),
+            spec(container(REFUSES, **_image("not-ready"), readinessProbe=PROBE)),
             all_of(is_running, told("Unhealthy")),
         ),
     )
 }
-#: That of a pod which ends when it is asked to, well within its grace.
-POLITE_COURSE = Course(
-    "run", spec(container(POLITE, **_image("polite"))), all_of(is_ready, told("Started")), 30
-)
+
+
+def write(behaviour: str, said: dict[str, list[Any]]) -> None:
+    """Write the file of a course."""
+    FOLDER.mkdir(exist_ok=True)
+    text = yaml.safe_dump(said, sort_keys=False, width=200, allow_unicode=True)
+    (FOLDER / f"{behaviour}.yaml").write_text(text)
+
+
+def recorded(behaviour: str) -> dict[str, list[Any]]:
+    """What a real kubelet wrote."""
+    found: dict[str, list[Any]] = yaml.safe_load((FOLDER / f"{behaviour}.yaml").read_text())
+    return found
 
 
 def follow(
@@ -181,14 +202,14 @@ def follow(
 
 
 def statuses(story: Story) -> list[Json]:
-    """What a program reads of each status, without repetitions, and without the last answer.
+    """What a program reads of each status, in the order in which they came first.
 
-    That one is the object as it was deleted: the one before, once more.
+    Without the last version: it is the one before, once more, as what was deleted.
     """
     found: list[Json] = []
     for pod in story.pods[:-1]:
         said = essence(pod)
-        if not found or found[-1] != said:
+        if said not in found:
             found.append(said)
     return found
 
@@ -203,7 +224,9 @@ def events(story: Story) -> list[str]:
         for pattern, word in VARYING:
             text = re.sub(pattern, word, text)
         place = each["involvedObject"].get("fieldPath", "")
-        found.append(f"{each['type']} {each['reason']} {place} {text}".replace("  ", " ").strip())
+        line = " ".join([each["type"], each["reason"], *([place] if place else []), text])
+        if line not in found:
+            found.append(line)
     return found
 
 
@@ -231,7 +254,7 @@ def _container(status: Json) -> str:
         words.append(f"after {_state(status['lastState'])}")
     words += [word for word in ("ready", "started") if status.get(word)]
     if status["restartCount"]:
-        words.append(f"restarts {status['restartCount']}")
+        words.append("restarted")
     if "containerID" not in status:
         words.append("without a container")
     return ", ".join(words)
@@ -241,3 +264,60 @@ def _state(state: Json) -> str:
     ((kind, fields),) = state.items()
     code = [str(fields["exitCode"])] if "exitCode" in fields else []
     return " ".join([kind, *([fields["reason"]] if "reason" in fields else []), *code])
+
+
+def differences(said: dict[str, list[Any]], behaviour: str) -> list[str]:
+    """What a stand-in said that a real kubelet did not, or in another order; and what it left out.
+
+    It may leave out what passes within moments: statuses in between, and that an image is still
+    there when a container is tried again. Whether a container that crashes again and again runs
+    when it is deleted, and is stopped then, is chance.
+    """
+    real = recorded(behaviour)
+    if behaviour == "pending":
+        # That pull has no end, and a real kubelet waits for it: what comes after the
+        # deletion cannot be the same.
+        said, real = _while_it_stays(said), _while_it_stays(real)
+    found = [f"not so: {each}" for each in _not_in_order(said["statuses"], real["statuses"])]
+    found += [f"not so: {each}" for each in _not_in_order(said["events"], real["events"])]
+    if said["statuses"][-1] != real["statuses"][-1] and behaviour != "pending":
+        found.append(f"not the end: {said['statuses'][-1]}")
+    return found + [f"left out: {each}" for each in sorted(kinds(real) - kinds(said))]
+
+
+def kinds(said: dict[str, list[Any]]) -> set[str]:
+    """Type, reason and subject of the events that are not a matter of chance."""
+    words = {" ".join(each.split()[:3]) for each in said["events"]}
+    return {each for each in words if " Killing " not in each}
+
+
+def _not_in_order(some: list[Any], all_of_them: list[Any]) -> list[Any]:
+    found, position = [], 0
+    for each in some:
+        if each in all_of_them[position:]:
+            position = all_of_them.index(each, position) + 1
+        else:
+            found.append(each)
+    return found
+
+
+def _while_it_stays(said: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {
+        "statuses": [each for each in said["statuses"] if "deleted" not in each],
+        "events": said["events"][:1],
+    }
+
+
+def follow_all(
+    api_client: client.ApiClient, courses: Iterable[Course]
+) -> dict[str, dict[str, list[Any]]]:
+    """Have stand-ins play courses, side by side, and give what they said."""
+    courses = list(courses)
+    core, witness = client.CoreV1Api(api_client), Witness(api_client)
+
+    def play(course: Course) -> dict[str, list[Any]]:
+        return follow(course, core, witness, {START_ANNOTATION: course.behaviour})
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        said = pool.map(play, courses)
+        return {each.behaviour: found for each, found in zip(courses, said, strict=True)}

@@ -6,4 +6,6 @@
     The same for one pod, step by step.
 ``statuses``
     The JSON of a status.
+``endings``
+    The JSON of the last status of a pod that is deleted.
 """

@@ -15,7 +15,6 @@ from .behaviours import (
     Start,
     Status,
     Subject,
-    Terminated,
     Waiting,
 )
 
@@ -37,6 +36,7 @@ _PULLED = (
     'Successfully pulled image "{image}" in 1ms (1ms including waiting). '
     "Image size: 1048576 bytes."
 )
+_PRESENT = 'Container image "{image}" already present on machine and can be accessed by the pod'
 
 
 @attrs.frozen
@@ -97,6 +97,9 @@ class Course:
         self._name = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
         self.init_containers: list[Json] = spec.get("initContainers") or []
         self.containers: list[Json] = spec["containers"]
+        status = pod.get("status", {})
+        known = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+        self._running = {each["name"] for each in known if "running" in each["state"]}
         self._counts: Counter[Told] = Counter()
         self._starts: Counter[str] = Counter()
         self._back_off_seconds = FIRST_BACK_OFF_SECONDS
@@ -125,18 +128,9 @@ class Course:
 
     def stop(self) -> Iterator[Told]:
         """Yield the events of a pod whose running containers are being stopped."""
-        for container in self.containers:
-            text = "Stopping container {container}"
-            yield self._told(Event("Killing", text), container)
-
-    def end(self) -> Shown:
-        """Show a pod whose containers have been killed, before it goes.
-
-        From 1.27 on a kubelet gives it a final phase first; what is killed by SIGKILL
-        ends with 137: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
-        """
-        killed = Terminated(137, "Error")
-        return Shown(Status("Failed", killed, killed), 0)
+        for container in (*self.containers, *self.init_containers):
+            if container["name"] in self._running:
+                yield self._told(Event("Killing", "Stopping container {container}"), container)
 
     def _follow(self, steps: Iterator[Step]) -> Iterator[Told | Shown | Paused]:
         for step in steps:
@@ -167,7 +161,7 @@ class Course:
             Start.FIRST_INIT: self.init_containers[:1],
         }[step]
         for container in containers:
-            text = 'Container image "{image}" already present on machine'
+            text = _PRESENT
             if not self._starts[container["name"]]:
                 text = _PULLED
                 yield self._told(Event("Pulling", 'Pulling image "{image}"'), container)

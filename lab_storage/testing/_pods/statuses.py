@@ -133,7 +133,8 @@ def _conditions(
     phase = shown.status.phase
     incomplete = [each["name"] for each in init if not each["ready"]]
     unready = [each["name"] for each in containers if not each["ready"]]
-    sandbox = shown.status.sandbox and phase not in _ENDED
+    ran = any("containerID" in each for each in (*init, *containers))
+    sandbox = (shown.status.sandbox or ran) and phase not in _ENDED
     ended = {"reason": _ENDED[phase]} if phase in _ENDED else None
     initialized: Json = {"type": "Initialized"}
     if incomplete:
