@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import logging
 import math
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import kubernetes.client
 
+from lab_storage._manifests.kinds import LAB_KINDS
+
 if TYPE_CHECKING:
-    from lab_storage._manifests.kinds import NameRule
+    from lab_storage._manifests.kinds import Kind, NameRule
 
 __all__ = [
     "Logger",
     "check_api_client",
     "check_count",
     "check_instance",
+    "check_kinds",
     "check_logger",
     "check_name",
     "check_observer",
@@ -94,6 +98,19 @@ def words(field: str, value: object) -> frozenset[str]:
         if not isinstance(word, str):
             raise TypeError(f"{field} must be a collection of str, not of {type(word).__name__}")
     return frozenset(found)
+
+
+def check_kinds(
+    field: str, value: object, manifests: Iterable[tuple[Kind, object]]
+) -> frozenset[str]:
+    """Read a collection of kinds of a lab; a word that is not one must not cost a volume."""
+    kinds = words(field, value)
+    known = {kind.name for kind in LAB_KINDS} | {kind.name for kind, _ in manifests}
+    for word in sorted(kinds - known):
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+        hint = f" (is it {near[0]}?)" if near else ""
+        raise ValueError(f"{field} has {word[:100]!r}, which is not a kind of this lab{hint}")
+    return kinds
 
 
 def check_api_client(value: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,7 @@ def create(
     discovery: Discovery,
     manifests: Sequence[tuple[Kind, Sealed[Manifest]]],
     operation_id: str | None,
+    keep_existing: Collection[str],
 ) -> None:
     """Create a lab: the namespace, what others refer to, all the rest side by side, the pod.
 
@@ -53,17 +54,34 @@ def create(
         The objects, each with its kind, in the order of creation.
     operation_id
         The operation, of which there may have been earlier attempts.
+    keep_existing
+        The kinds of which an object that exists is used as it is.
     """
     manifests = _resolved(call, workers, discovery, manifests)
     manager = manager_of(operation_id)
     is_new = False
     for kind, namespace in _of(manifests, NAMESPACE):
-        is_new = create_object(call, kind, namespace, manager)
+        is_new = create_object(
+            call,
+            kind,
+            namespace,
+            manager,
+            may_exist=operation_id is not None,
+            keep_existing=kind.name in keep_existing,
+            # What is kept is in it: a lab that was stopped has left its namespace.
+            keep_own=bool(keep_existing),
+        )
     if is_new:
         call.note_namespace_made()
     # Only an earlier attempt can have made what exists, and in a new namespace there is nothing.
     may_exist = operation_id is not None and not is_new
-    make = partial(_make, discovery=discovery, manager=manager, may_exist=may_exist)
+    make = partial(
+        _make,
+        discovery=discovery,
+        manager=manager,
+        may_exist=may_exist,
+        keep_existing=frozenset() if is_new else keep_existing,
+    )
 
     pods = _of(manifests, POD)
     # A RoleBinding is refused while its Role does not exist.
@@ -99,10 +117,13 @@ def _make(
     discovery: Discovery,
     manager: str,
     may_exist: bool,
+    keep_existing: Collection[str],
 ) -> None:
     """Create one object and, if it is a quota, wait until it is in force."""
+    keeps = kind.name in keep_existing
+    create = partial(create_object, may_exist=may_exist, keep_existing=keeps)
     try:
-        create_object(call, kind, manifest, manager, may_exist=may_exist)
+        create(call, kind, manifest, manager)
     except KubernetesError as error:
         if error.status != 404 or kind in KINDS:
             raise
@@ -110,7 +131,7 @@ def _make(
         found = discovery.resolve(call, kind, anew=True)
         if found is None or found == kind:
             raise
-        create_object(call, found, manifest, manager, may_exist=may_exist)
+        create(call, found, manifest, manager)
     if kind is RESOURCE_QUOTA:
         _wait_for_quota(call, manifest)
 

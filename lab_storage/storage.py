@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from lab_storage import _labs, _namespaces, _pods, _starts
+from lab_storage import _labs, _namespaces, _pods, _removal, _starts
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
 from lab_storage._api.discovery import Discovery
@@ -21,6 +21,7 @@ from lab_storage._arguments import (
     check_api_client,
     check_count,
     check_instance,
+    check_kinds,
     check_logger,
     check_name,
     check_observer,
@@ -142,7 +143,12 @@ class LabStorage:
 
     @forgets_locals
     def create(
-        self, objects: LabObjects, timeout: Timeout, *, operation_id: str | None = None
+        self,
+        objects: LabObjects,
+        timeout: Timeout,
+        *,
+        operation_id: str | None = None,
+        keep_existing: Collection[str] = (),
     ) -> None:
         """Create a lab; return once every object of it exists.
 
@@ -165,6 +171,10 @@ class LabStorage:
             count as made, whatever they contain. Without one, each call is an
             operation of its own. In both cases a lost answer or a dropped connection
             never leads to a duplicate, nor to a conflict with the operation's own object.
+        keep_existing
+            Kinds, such as ``PersistentVolumeClaim``, of which an object that exists is used as
+            it is, whoever has made it. One that is being deleted is waited for and made anew.
+            The namespace may exist then, too, if a `create` of this library has made it.
 
         Raises
         ------
@@ -184,7 +194,46 @@ class LabStorage:
             check_instance("operation_id", operation_id, str)
             if not operation_id:
                 raise ValueError("operation_id must not be empty")
-        _labs.create(call, self._workers, self._discovery, lab_manifests(objects), operation_id)
+        manifests = lab_manifests(objects)
+        keeps = check_kinds("keep_existing", keep_existing, manifests)
+        _labs.create(call, self._workers, self._discovery, manifests, operation_id, keeps)
+
+    def delete_objects(
+        self, objects: LabObjects, timeout: Timeout, *, keep: Collection[str] = ()
+    ) -> None:
+        """Delete the objects of a lab, except those of some kinds; return once they are gone.
+
+        The pod goes first, with a grace period of 1 s. Each object is deleted by its name and
+        UID, and only if a `create` of this library made it, whoever has written to it since.
+        What is being deleted already is waited for. A namespace that `create` made goes last,
+        with everything in it, unless something in it is kept or was not made by this library.
+
+        Parameters
+        ----------
+        objects
+            The lab. Only kinds and names count: it may have changed since it was created.
+        timeout
+            How long it may take, and the handle to cancel by.
+        keep
+            Kinds of which all objects stay, such as ``PersistentVolumeClaim``.
+
+        Raises
+        ------
+        KubernetesError
+            With status 409, after the rest is gone, if there are objects that this library has
+            not made, or that may not be read. They stay, and the text names them all.
+        OperationTimeoutError
+            If something still exists at the deadline. The text says what keeps it.
+        """
+        call = self._begin(timeout)
+        check_instance("objects", objects, LabObjects)
+        manifests = lab_manifests(objects)
+        keeps = check_kinds("keep", keep, manifests)
+        targets = _removal.targets_of(
+            (kind, manifest.open()["metadata"]) for kind, manifest in manifests
+        )
+        seconds = whole_seconds("grace_period", GRACE_PERIOD)
+        _removal.delete(call, self._workers, self._discovery, targets, keeps, seconds)
 
     def delete_namespace(self, name: str, timeout: Timeout, *, uid: str | None = None) -> None:
         """Delete a namespace and everything in it; return once it is gone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
@@ -39,7 +40,14 @@ def manager_of(operation_id: str | None) -> str:
 
 
 def create(
-    call: Call, kind: Kind, manifest: Sealed[Manifest], manager: str, *, may_exist: bool = False
+    call: Call,
+    kind: Kind,
+    manifest: Sealed[Manifest],
+    manager: str,
+    *,
+    may_exist: bool = False,
+    keep_existing: bool = False,
+    keep_own: bool = False,
 ) -> bool:
     """Create an object, once, whatever happens to the answers. Blocks.
 
@@ -62,11 +70,15 @@ def create(
         Who makes it, by `manager_of`.
     may_exist
         Whether an earlier attempt of the same operation may have made it.
+    keep_existing
+        Whether an object that exists is used as it is, whoever has made it.
+    keep_own
+        Whether one is that another operation of this library has made.
 
     Returns
     -------
     bool
-        Whether it was made now; else, the operation had made it before.
+        Whether it was made now; else, it existed.
 
     Raises
     ------
@@ -74,7 +86,10 @@ def create(
         With status 409, if it exists and is another's or may not be read; else
         if the server refuses.
     """
-    return _Creation(call, kind, manifest, manager, may_exist).run()
+    creation = _Creation(call, kind, manifest, manager)
+    creation.keep_existing, creation.keep_own = keep_existing, keep_own
+    creation.may_exist = may_exist or keep_existing or keep_own
+    return creation.run()
 
 
 @attrs.frozen
@@ -95,14 +110,13 @@ class _Creation:
         kind: Kind,
         manifest: Sealed[Manifest],
         manager: str,
-        may_exist: bool,
     ) -> None:
         metadata = manifest.open()["metadata"]
         namespace, name = metadata.get("namespace"), metadata["name"]
         del metadata  # its annotations may hold anything
         self._call = call
         self._manager = manager
-        self._may_exist = may_exist
+        self.may_exist = self.keep_existing = self.keep_own = False
         self._looks_left = _LOOKS_AFTER_QUOTA
         self._rhythm = _Rhythm()
         self._post = Request(
@@ -128,9 +142,10 @@ class _Creation:
         raise RuntimeError("a call ends by its deadline, not by itself")
 
     def _attempt(self) -> bool:
-        if self._may_exist and self._rhythm.is_time_to_look():
+        if self.may_exist and self._rhythm.is_time_to_look():
             found = self._read()
-            if found is not None and self._is_ours(found):
+            # (One that may not be read may not exist.)
+            if found is not None and found.uid and self._is_ours(found):
                 if not found.is_dying:
                     return False
                 self._wait_until_gone(found)
@@ -158,18 +173,21 @@ class _Creation:
             if answer.is_success:
                 answer.read_object()
         except TransientError as error:
-            self._may_exist = self._may_exist or error.may_be_done
+            self.may_exist = self.may_exist or error.may_be_done
             raise
         return answer
 
     def _is_ours(self, found: _Found) -> bool:
-        return self._manager in found.makers
+        is_own = self.keep_own and _is_any_manager(found.makers)
+        return self._manager in found.makers or self.keep_existing or is_own
 
     def _wait_until_gone(self, found: _Found) -> None:
         """Block until an object that is being deleted is gone."""
         look = self._look
         what = describe_object(look.kind.name, look.namespace, look.name)
-        reason = f"{what}, made by an earlier attempt, is still being deleted"
+        is_again = self._manager in found.makers
+        whose = "made by an earlier attempt" if is_again else "which exists already"
+        reason = f"{what}, {whose}, is still being deleted"
         try:
             wait_until_gone(
                 self._call, look.kind, look.namespace, str(look.name), found.uid, lambda _: reason
@@ -183,7 +201,7 @@ class _Creation:
         if _exists(answer):
             return True  # it has gone in the meantime
         self._looks_left -= 1
-        return self._may_exist and self._looks_left >= 0
+        return self.may_exist and self._looks_left >= 0
 
     def _read(self) -> _Found | None:
         """Look at the object. Nobody has made one that may not be read."""
@@ -226,12 +244,25 @@ def _found_in(answer: Answer) -> _Found:
     object without any field nobody is the owner. So it says so in an annotation, too.
     """
     metadata = answer.read_metadata()
+    is_dying = bool(metadata.get("deletionTimestamp"))
+    return _Found(str(metadata.get("uid") or ""), _makers_in(metadata), is_dying)
+
+
+def _makers_in(metadata: Mapping[str, Any]) -> frozenset[str]:
     fields = mappings_at(metadata, "managedFields")
     makers = {str(each.get("manager")) for each in fields if each.get("operation") == "Update"}
     if isinstance(marked := mapping_at(metadata, "annotations").get(MANAGER_ANNOTATION), str):
         makers.add(marked)
-    is_dying = bool(metadata.get("deletionTimestamp"))
-    return _Found(str(metadata.get("uid") or ""), frozenset(makers), is_dying)
+    return frozenset(makers)
+
+
+def is_made_here(metadata: Mapping[str, Any]) -> bool:
+    """Whether any `create` of this library has made an object, whoever has written to it since."""
+    return _is_any_manager(_makers_in(metadata))
+
+
+def _is_any_manager(makers: Collection[str]) -> bool:
+    return any(maker.startswith(_MANAGER_PREFIX) for maker in makers)
 
 
 def _marked(manifest: Manifest, manager: str) -> Manifest:

@@ -16,6 +16,7 @@ JSON = "application/json"
 # https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 # documents `as=`; a server that does not know it sends whole objects.
 METADATA = f"{JSON};as=PartialObjectMetadata;v=v1;g=meta.k8s.io,{JSON}"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{JSON}"
 TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io,{JSON}"
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "DNS_SUBDOMAIN",
     "EVENT",
     "KINDS",
+    "LAB_KINDS",
     "NAMESPACE",
     "NETWORK_POLICY",
     "PERSISTENT_VOLUME_CLAIM",
@@ -183,8 +184,8 @@ ROLE_BINDING: Final = Kind(
 )
 EVENT: Final = Kind("Event", "v1", "events", "CoreV1Event")
 
-# Those of a lab stand in the order in which they are created: the namespace first, the pod last.
-KINDS: Final = (
+# What a lab consists of, in the order in which it is created: the namespace first, the pod last.
+LAB_KINDS: Final = (
     NAMESPACE,
     CONFIG_MAP,
     SECRET,
@@ -193,6 +194,9 @@ KINDS: Final = (
     NETWORK_POLICY,
     SERVICE,
     POD,
+)
+KINDS: Final = (
+    *LAB_KINDS,
     SERVICE_ACCOUNT,
     ROLE,
     ROLE_BINDING,

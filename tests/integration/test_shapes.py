@@ -216,6 +216,62 @@ class TestSharedNamespace:
         assert 409 == error.value.status
 
 
+class TestStopAndStart:
+    """A lab whose claim outlives it, on the real server."""
+
+    def test_claim_stays_in_a_shared_namespace(
+        self, tenant: LabStorage, shared: str, user: str, admin: client.ApiClient
+    ) -> None:
+        """The rest is gone, and is made anew."""
+        core = client.CoreV1Api(admin)
+        keep = ("PersistentVolumeClaim",)
+        lab = shared_lab(shared, user)
+        uids = set()
+        for _ in range(3):
+            tenant.create(lab, timeout_of(SECONDS), keep_existing=keep)
+            claim = core.read_namespaced_persistent_volume_claim(f"claim-{user}", shared)
+            uids.add(claim.metadata.uid)
+            tenant.delete_objects(lab, timeout_of(SECONDS), keep=keep)
+            left = core.list_namespaced_secret(shared).items
+            assert [] == [each for each in left if each.metadata.name == f"token-{user}"]
+        assert 1 == len(uids)
+        tenant.delete_objects(lab, timeout_of(SECONDS))
+        with pytest.raises(client.ApiException):
+            core.read_namespaced_persistent_volume_claim(f"claim-{user}", shared)
+
+    def test_claim_stays_in_a_namespace_of_its_own(
+        self, storage: LabStorage, namespace: str, admin: client.ApiClient
+    ) -> None:
+        """The namespace stays with it, and goes with it."""
+        core = client.CoreV1Api(admin)
+        keep = ("PersistentVolumeClaim",)
+        lab = lab_with(OTHERS, namespace)
+        storage.create(lab, timeout_of(SECONDS), keep_existing=keep)
+        storage.delete_objects(lab, timeout_of(SECONDS), keep=keep)
+        assert core.read_namespaced_persistent_volume_claim("claim-ada", namespace)
+        assert [] == core.list_namespaced_secret(namespace).items
+        storage.create(lab, timeout_of(SECONDS), keep_existing=keep)
+        storage.delete_objects(lab, timeout_of(SECONDS))
+        assert [] == storage.list_namespaces(namespace, timeout_of(SECONDS))
+
+    def test_what_others_made_is_named_and_stays(
+        self, tenant: LabStorage, shared: str, user: str, admin: client.ApiClient
+    ) -> None:
+        """After the rest is gone."""
+        core = client.CoreV1Api(admin)
+        lab = shared_lab(shared, user)
+        tenant.create(lab, timeout_of(SECONDS))
+        core.delete_namespaced_secret(f"token-{user}", shared)
+        core.create_namespaced_secret(shared, {"metadata": {"name": f"token-{user}"}})
+        with pytest.raises(KubernetesError) as error:
+            tenant.delete_objects(lab, timeout_of(SECONDS))
+        assert 409 == error.value.status
+        assert f"Secret {shared}/token-{user}" in str(error.value)
+        assert core.read_namespaced_secret(f"token-{user}", shared)
+        names = names_in(shared, user)
+        assert tenant.read_lab_objects(names, timeout_of(SECONDS)) is None
+
+
 class TestOthers:
     """Objects of any kind."""
 

@@ -1,0 +1,242 @@
+"""Deletes a lab object by object, and only what this library made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+
+from lab_storage import _namespaces, _pods
+from lab_storage._api.answer import Answer, mapping_at, mappings_at
+from lab_storage._api.call import Call
+from lab_storage._api.creation import is_made_here
+from lab_storage._api.deletion import delete as delete_object
+from lab_storage._api.discovery import Discovery
+from lab_storage._api.objects import read_metadata
+from lab_storage._api.request import METADATA_LIST, Request
+from lab_storage._api.workers import Workers
+from lab_storage._manifests.kinds import (
+    CONFIG_MAP,
+    EVENT,
+    KINDS,
+    NAMESPACE,
+    POD,
+    ROLE_BINDING,
+    SECRET,
+    SERVICE_ACCOUNT,
+    Kind,
+)
+from lab_storage.exceptions import KubernetesError, describe_object
+
+# What controllers make in each namespace: kube-controller-manager's, and those of OpenShift.
+_MADE_BY_CONTROLLERS = {
+    CONFIG_MAP: {"kube-root-ca.crt", "openshift-service-ca.crt"},
+    SERVICE_ACCOUNT: {"builder", "default", "deployer", "pipeline"},
+}
+# https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets
+_TOKEN_ANNOTATION = "kubernetes.io/service-account.name"  # noqa: S105 - a name
+_PAGE_SIZE = 500
+
+
+@attrs.frozen
+class Target:
+    """An object of a lab, as its manifest names it."""
+
+    kind: Kind
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return describe_object(self.kind.name, self.namespace, self.name)
+
+
+def delete(
+    call: Call,
+    workers: Workers,
+    discovery: Discovery,
+    targets: Sequence[Target],
+    keep: Collection[str],
+    grace_period_seconds: int,
+) -> None:
+    """Delete a lab: its pod, then the rest, and its namespace if nothing has to stay there.
+
+    Parameters
+    ----------
+    call, workers
+        What sends the requests, side by side.
+    discovery
+        Knows the resources of kinds that the library does not.
+    targets
+        The objects of the lab.
+    keep
+        The kinds of which all objects stay.
+    grace_period_seconds
+        How long the pod's containers have to end.
+
+    Raises
+    ------
+    KubernetesError
+        With status 409, once the rest is gone, if there are objects that this library has not
+        made: they stay, and the text names them.
+    """
+    removal = _Removal(call, workers, targets, keep)
+    removal.look(discovery)
+    removal.delete_all(POD, grace_period_seconds=grace_period_seconds)
+    if not removal.delete_namespace():
+        removal.delete_all()
+    if removal.others:
+        named = ", ".join(map(str, removal.others))
+        raise KubernetesError(
+            f"not made by this library, and left alone: {named}",
+            user=call.user,
+            status=409,
+            reason="Conflict",
+            operation=call.timeout.operation,
+        )
+
+
+class _Removal:
+    """What there is of a lab, and what has to stay."""
+
+    def __init__(
+        self, call: Call, workers: Workers, targets: Sequence[Target], keep: Collection[str]
+    ) -> None:
+        self._call = call
+        self._workers = workers
+        self._targets = targets
+        self._keep = keep
+        self._kinds = {*KINDS} - {NAMESPACE, EVENT}
+        # By target, the UID of what is there and made by this library.
+        self._ours: dict[Target, str] = {}
+        self.others: list[Target] = []
+
+    def look(self, discovery: Discovery) -> None:
+        """See what is there, and who has made it."""
+        resolved = []
+        for target in self._targets:
+            known = bool(target.kind.plural)
+            kind = target.kind if known else discovery.resolve(self._call, target.kind)
+            if kind is None:
+                continue  # of a kind that the server does not have, there is nothing
+            if kind is not NAMESPACE:
+                self._kinds.add(kind)
+            if kind.name not in self._keep:
+                resolved.append(attrs.evolve(target, kind=kind))
+        tasks = [partial(self._look_at, target=target) for target in resolved]
+        for target, found in zip(resolved, self._workers.run(self._call, tasks), strict=True):
+            if found is None:
+                continue
+            uid, is_ours = found
+            if is_ours:
+                self._ours[target] = uid
+            else:
+                self.others.append(target)
+
+    @staticmethod
+    def _look_at(call: Call, target: Target) -> tuple[str, bool] | None:
+        try:
+            metadata = read_metadata(call, target.kind, target.namespace, target.name)
+        except KubernetesError as error:
+            if error.status == 403:
+                return "", False  # of what may not be read, nobody knows whose it is
+            raise
+        return None if metadata is None else (str(metadata.get("uid")), is_made_here(metadata))
+
+    def delete_all(self, *kinds: Kind, grace_period_seconds: int | None = None) -> None:
+        """Delete what is this library's, of some kinds or all but the namespace, and wait."""
+        targets = [
+            target
+            for target in self._ours
+            if target.kind is not NAMESPACE and (not kinds or target.kind in kinds)
+        ]
+        delete = partial(self._delete, grace_period_seconds=grace_period_seconds)
+        self._workers.run(self._call, [partial(delete, target=target) for target in targets])
+        for target in targets:
+            del self._ours[target]
+
+    def _delete(self, call: Call, target: Target, grace_period_seconds: int | None = None) -> None:
+        delete_object(
+            call,
+            target.kind,
+            target.namespace,
+            target.name,
+            why_it_stays=partial(_why_it_stays, target),
+            uid=self._ours[target],
+            grace_period_seconds=grace_period_seconds,
+        )
+
+    def delete_namespace(self) -> bool:
+        """Delete the lab's namespace and all that is in it, unless something has to stay.
+
+        Returns
+        -------
+        bool
+            Whether it is gone, and all of the lab with it.
+        """
+        for target in self._ours:
+            if target.kind is NAMESPACE:
+                if self.others or self._has_strangers(target.name):
+                    return False
+                self._delete(self._call, target)
+                return True
+        return False
+
+    def _has_strangers(self, namespace: str) -> bool:
+        """Whether something in the namespace is kept, or was not made by this library."""
+        tasks = [
+            partial(_read_all_metadata, kind=kind, namespace=namespace)
+            for kind in sorted(self._kinds, key=lambda kind: kind.name)
+        ]
+        return any(
+            kind.name in self._keep or not _goes_along(kind, metadata)
+            for kind, listed in self._workers.run(self._call, tasks)
+            for metadata in listed
+        )
+
+
+def _read_all_metadata(
+    call: Call, kind: Kind, namespace: str
+) -> tuple[Kind, list[Mapping[str, Any]]]:
+    """List the metadata of all objects of a kind in a namespace."""
+    first = Request("GET", kind, namespace, query={"limit": str(_PAGE_SIZE)}, accept=METADATA_LIST)
+    items: list[Mapping[str, Any]] = []
+    request = first
+    while True:
+        content = call.request(request, Answer.read_list)
+        items += [mapping_at(item, "metadata") for item in mappings_at(content, "items")]
+        token = mapping_at(content, "metadata").get("continue")
+        if not token:
+            return kind, items
+        request = attrs.evolve(first, query={**first.query, "continue": token})
+
+
+def _goes_along(kind: Kind, metadata: Mapping[str, Any]) -> bool:
+    """Whether an object may go with its namespace: it is ours, a controller's, or going."""
+    name = str(metadata.get("name"))
+    return bool(
+        is_made_here(metadata)
+        or metadata.get("deletionTimestamp")
+        or name in _MADE_BY_CONTROLLERS.get(kind, ())
+        or (kind is ROLE_BINDING and name.startswith("system:"))
+        or (kind is SECRET and _TOKEN_ANNOTATION in mapping_at(metadata, "annotations"))
+    )
+
+
+def _why_it_stays(target: Target, content: dict[str, Any]) -> str:
+    """What keeps an object that is being deleted."""
+    if target.kind is POD:
+        return _pods.why_it_stays(content)
+    if target.kind is NAMESPACE:
+        return _namespaces.why_it_stays(content)
+    finalizers = mapping_at(content, "metadata").get("finalizers")
+    return f"{target} is being deleted" + (f"; its finalizers: {finalizers}" if finalizers else "")
+
+
+def targets_of(objects: Iterable[tuple[Kind, Mapping[str, Any]]]) -> list[Target]:
+    """Name the objects of a lab by their metadata."""
+    return [
+        Target(kind, metadata.get("namespace"), str(metadata["name"]))
+        for kind, metadata in objects
+    ]
