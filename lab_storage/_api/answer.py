@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,9 @@ from lab_storage.exceptions import one_line
 
 _LAST_FIELD = b',"status":{'
 _decoder = json.JSONDecoder()
+# A longer body is parsed under the deadline: a list of 30 MB may take seconds.
+_LONG_BYTES = 1 << 20
+_OBJECTS_PER_CHECK = 1000
 # The length of what is shown of a refusal in plain text.
 _LONGEST_TEXT = 300
 
@@ -66,12 +70,15 @@ class Answer:
         As it was sent, decompressed.
     origin
         The session that it came by: see `lab_storage._api.client.Client.renew`.
+    check
+        Raises once the call is over, which ends the parsing of a long body.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = attrs.field(repr=False)
     origin: object = attrs.field(default=None, repr=False)
+    check: Callable[[], object] | None = attrs.field(default=None, repr=False)
 
     @property
     def is_success(self) -> bool:
@@ -88,7 +95,7 @@ class Answer:
             If there is none: no API server answers so.
         """
         try:
-            content = json.loads(self.body)
+            content = self._parse()
         except (ValueError, RecursionError):
             # Not chained: the parser's error holds the whole body, a Secret's too.
             content = None
@@ -96,6 +103,18 @@ class Answer:
             size = f"{len(self.body)} bytes" if self.body else "empty"
             raise TransientError(f"the answer is not a JSON object ({size})")
         return content
+
+    def _parse(self) -> Any:
+        if self.check is None or len(self.body) < _LONG_BYTES:
+            return json.loads(self.body)
+        check, count = self.check, itertools.count(1)
+
+        def checked(content: dict[str, Any]) -> dict[str, Any]:
+            if next(count) % _OBJECTS_PER_CHECK == 0:
+                check()
+            return content
+
+        return json.loads(self.body, object_hook=checked)
 
     def read_object(self) -> dict[str, Any]:
         """Read the answer to a request for an object.
@@ -146,7 +165,7 @@ class Answer:
         """
         body = self.body
         place = body.rfind(_LAST_FIELD)
-        if place >= 0 and body.startswith(b"{"):
+        if place >= 0 and body.startswith(b"{") and len(body) < _LONG_BYTES:
             try:
                 text = body[place + len(_LAST_FIELD) - 1 :].decode()
                 state, end = _decoder.raw_decode(text)

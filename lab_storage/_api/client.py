@@ -78,7 +78,7 @@ class Client:
             If the call is over.
         """
         with RequestExchange(request, call, IDLE_SECONDS) as exchange:
-            return self._read(exchange, self._ask(exchange, request, call))
+            return self._read(exchange, self._ask(exchange, request, call), call)
 
     def open(self, request: Request, call: Call) -> Answer | Stream:
         """Make one request and leave a successful answer's body to be read as it comes.
@@ -89,7 +89,7 @@ class Client:
         with RequestExchange(request, call, IDLE_SECONDS) as exchange:
             session = self._ask(exchange, request, call)
             if not 200 <= exchange.response.status <= 299:
-                return self._read(exchange, session)
+                return self._read(exchange, session, call)
             exchange.stays_open = True
             return Stream(exchange)
 
@@ -112,12 +112,12 @@ class Client:
         return session
 
     @staticmethod
-    def _read(exchange: RequestExchange, session: Session) -> Answer:
+    def _read(exchange: RequestExchange, session: Session, call: Call) -> Answer:
         response = exchange.response
         # Behind a balancer, the connection leads to the server that failed.
         exchange.keeps_connection = response.status < 500
         body = read_body(response, exchange) if session.is_ours else response.data
-        return Answer(response.status, response.headers, body, session)
+        return Answer(response.status, response.headers, body, session, call.check)
 
     def _session(self, request: Request, call: Call) -> Session:
         try:

@@ -81,9 +81,12 @@ class DeadlineContext:
 
     def wrap_socket(self, sock: Any, server_hostname: str | None = None, **options: Any) -> Any:
         """As `ssl.SSLContext.wrap_socket`, but of another class."""
-        create = socket_classes()[1]._create  # type: ignore[attr-defined]
+        kind: Any = socket_classes()[1]
         context = _inner_context(self._context)
-        return create(sock=sock, context=context, server_hostname=server_hostname, **options)
+        if not hasattr(kind, "_create"):
+            # gevent's, which is its own constructor
+            return kind(sock=sock, _context=context, server_hostname=server_hostname, **options)
+        return kind._create(sock=sock, context=context, server_hostname=server_hostname, **options)
 
 
 def _is_truststore(context: Any) -> bool:

@@ -20,3 +20,11 @@ def test_deadline_and_cancel_hold_in_greenlets() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_what_is_thrown_into_a_greenlet_leaves_its_call() -> None:
+    """A time limit of gevent's, or a kill, by an exception that a socket could raise too."""
+    command = [sys.executable, "-m", "gevent.monkey", "--module", "tests.programs.greenlets"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "PodPhase.PENDING" in done.stdout

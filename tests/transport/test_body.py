@@ -1,0 +1,154 @@
+"""Bodies are read in pieces, by the deadline, and not without end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lab_storage import OperationTimeoutError, PodPhase
+from lab_storage._transport import body as _body
+from tests.support.fixtures import StorageOf
+from tests.support.labs import timeout_of
+from tests.support.states import NAMES, PENDING, read_phase
+from tests.support.villain import Act, Peer, Villain, act, answer, json_answer
+
+GZIP = {"Content-Encoding": "gzip"}
+SLACK_SECONDS = 1.0
+
+
+def gzip_bomb() -> bytes:
+    """128 MB of spaces, in 128 kB."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    piece = b" " * (1 << 20)
+    return b"".join([*(squeeze.compress(piece) for _ in range(128)), squeeze.flush()])
+
+
+@act
+def endless_zip(peer: Peer) -> None:
+    """A compressed body that never ends."""
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n")
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    while True:
+        peer.send(squeeze.compress(b" " * (1 << 16)) + squeeze.flush(zlib.Z_SYNC_FLUSH))
+        peer.pause(0.001)
+
+
+def long_list(length: int) -> bytes:
+    """A list of objects, of so many bytes."""
+    item = b'{"metadata":{"name":"x"}},'
+    return b'{"items":[' + item * (length // len(item)) + b"{}]}"
+
+
+LONG: dict[str, Callable[[], Act]] = {
+    "gzip bomb": lambda: answer(200, gzip_bomb(), GZIP),
+    "endless gzip": lambda: endless_zip,
+    "60 MB of JSON": lambda: answer(200, long_list(60_000_000)),
+    "30 MB of JSON": lambda: answer(200, long_list(30_000_000)),
+}
+
+
+@pytest.mark.parametrize("long", LONG.values(), ids=LONG)
+def test_answer_that_is_too_long_ends_with_the_deadline(
+    long: Callable[[], Act], storage_of: StorageOf
+) -> None:
+    """However it is packed."""
+    with Villain(long()) as villain:
+        storage = storage_of(villain)
+        begin = time.monotonic()
+        with pytest.raises(OperationTimeoutError):
+            storage.list_namespaces("lab-", timeout_of(0.5))
+        assert time.monotonic() - begin < 0.5 + SLACK_SECONDS
+
+
+def test_answer_that_says_it_is_too_long_is_not_read(storage_of: StorageOf) -> None:
+    """The timeout says how long one may be."""
+
+    @act
+    def announce(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 33554433\r\n\r\n")
+        peer.pause(None)
+
+    with Villain(announce) as villain:
+        with pytest.raises(OperationTimeoutError, match="longer than 32 MiB"):
+            read_phase(storage_of(villain), timeout_of(0.3))
+        assert len(villain.requests) > 1
+
+
+def test_line_of_a_watch_has_the_same_bound(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream may go on for ever, but an event may not."""
+    monkeypatch.setattr("lab_storage._api.stream.MOST_BYTES", 1 << 20)
+
+    @act
+    def endless_line(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while True:
+            peer.send(b"x" * (1 << 16))
+
+    def script(request: Any) -> Act:
+        listed = {"metadata": {"resourceVersion": "1"}, "items": [PENDING]}
+        return endless_line if request.is_watch else json_answer(listed)
+
+    with Villain(script) as villain:
+        with pytest.raises(OperationTimeoutError, match="longer than"):
+            storage_of(villain).wait_for_pod_start(NAMES.pod, NAMES.namespace, timeout_of(1))
+        assert len([each for each in villain.requests if each.is_watch]) > 1
+
+
+def packed(*members: bytes) -> bytes:
+    """A gzip file of several members."""
+    return b"".join(map(gzip.compress, members))
+
+
+TEXT = json.dumps({**PENDING, "padding": "x" * 300_000}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        pytest.param(TEXT, {}, id="plain"),
+        pytest.param(TEXT, {"Content-Encoding": "identity"}, id="identity"),
+        pytest.param(packed(TEXT), GZIP, id="gzip"),
+        pytest.param(packed(TEXT), {"Content-Encoding": " X-GZip "}, id="x-gzip"),
+        pytest.param(packed(TEXT[:7], TEXT[7:], b""), GZIP, id="three members"),
+    ],
+)
+def test_body_is_read_whole(body: bytes, headers: dict[str, str], storage_of: StorageOf) -> None:
+    """However it comes."""
+    with Villain(answer(200, body, headers)) as villain:
+        storage = storage_of(villain)
+        phases = [read_phase(storage, timeout_of(5)) for _ in range(2)]
+        assert ([PodPhase.PENDING] * 2, 1) == (phases, villain.connections)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "text"),
+    [
+        (packed(TEXT)[:-9], "gzip", "not whole"),
+        (packed(TEXT)[:10] + b"\xff" * 100, "gzip", "damaged"),
+        (b"", "gzip", "not whole"),
+        (TEXT, "br", "other means than gzip"),
+        (packed(packed(TEXT)), "gzip, gzip", "other means than gzip"),
+    ],
+)
+def test_body_that_cannot_be_decompressed_is_tried_again(
+    body: bytes, encoding: str, text: str, storage_of: StorageOf
+) -> None:
+    """Until the deadline, which says what is wrong."""
+    damaged = answer(200, body, {"Content-Encoding": encoding})
+    with Villain(damaged) as villain, pytest.raises(OperationTimeoutError, match=text):
+        read_phase(storage_of(villain), timeout_of(0.2))
+
+
+def test_pieces_of_a_bomb_are_small() -> None:
+    """No step takes the memory of all that comes out."""
+    sizes = [len(piece) for piece in _body._unzipped([gzip_bomb()])]
+    assert max(sizes) == _body.PIECE_BYTES
+    assert sum(sizes) == 1 << 27
