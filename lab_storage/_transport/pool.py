@@ -49,10 +49,6 @@ class _Connection(HTTPConnection):
     response_class = _Response
     last_used = 0.0
 
-    def __str__(self) -> str:
-        # urllib3's texts begin with it.
-        return f"{self.host}:{self.port}"
-
     def _new_conn(self) -> socket.socket:
         exchange = current_exchange.get()
         if exchange is None:
@@ -74,7 +70,8 @@ class _Connection(HTTPConnection):
         except OSError as error:
             if find_interruption(error) is not None:
                 raise
-            raise NewConnectionError(self, f"cannot connect: {error}") from error
+            where = f"{self._dns_host}:{self.port}"
+            raise NewConnectionError(self, f"cannot connect to {where}: {error}") from error
 
     def request(self, *arguments: Any, **options: Any) -> None:
         exchange = current_exchange.get()
@@ -93,13 +90,6 @@ class _DeadlinePool:
     """What is the same for plain and TLS pools."""
 
     QueueCls: Any = IdleConnections
-    host: str
-    port: int | None
-
-    def __str__(self) -> str:
-        # urllib3's texts begin with it.
-        return f"{self.host}:{self.port}"
-
     def _put_conn(self, conn: Any) -> None:
         # Before another thread can have it.
         exchange = getattr(innermost_socket(getattr(conn, "sock", None)), "exchange", None)

@@ -87,7 +87,7 @@ def test_refused_connection(storage_of: StorageOf, closed_port: int) -> None:
     """No class of urllib3's, and none of ours."""
     with Villain(json_answer(PENDING)) as villain:
         last = last_of(storage_of, villain, host=f"http://127.0.0.1:{closed_port}")
-    assert "cannot connect: [Errno 111] Connection refused" == last
+    assert f"cannot connect to 127.0.0.1:{closed_port}: [Errno 111] Connection refused" == last
 
 
 def test_name_that_does_not_exist(storage_of: StorageOf) -> None:
@@ -102,7 +102,8 @@ def test_proxy_that_is_down(storage_of: StorageOf, closed_port: int, tls: bool) 
     """It is the proxy that cannot be reached, and the text says so."""
     with Villain(json_answer(PENDING), tls=tls) as villain:
         last = last_of(storage_of, villain, proxy=f"http://127.0.0.1:{closed_port}")
-    assert last.endswith("cannot connect: [Errno 111] Connection refused")
+    refused = f"cannot connect to 127.0.0.1:{closed_port}: [Errno 111] Connection refused"
+    assert last.endswith(f"proxy: {refused}")
     assert "object at 0x" not in last
     assert "Connection(" not in last
 
