@@ -90,6 +90,7 @@ class _DeadlinePool:
     """What is the same for plain and TLS pools."""
 
     QueueCls: Any = IdleConnections
+
     def _put_conn(self, conn: Any) -> None:
         # Before another thread can have it.
         exchange = getattr(innermost_socket(getattr(conn, "sock", None)), "exchange", None)
