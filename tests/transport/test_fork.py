@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import faulthandler
 import gc
 import os
 import socket
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,29 +46,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 CALLS = 100
 
 
-# A fork in C runs none of Python's hooks: uWSGI forks so. It keeps the lock of the interpreter.
-FORKS: dict[str, Callable[[], int]] = {"Python": os.fork, "C": ctypes.PyDLL(None).fork}
-_fork = [os.fork]
-
-
-@pytest.fixture(autouse=True, params=FORKS)
-def forked_by(request: pytest.FixtureRequest) -> str:
-    """By whose means this test forks."""
-    _fork[0] = FORKS[request.param]
-    return str(request.param)
-
-
 def fork(child: Callable[[], object]) -> int:
     """Run ``child`` in a child process; its exit code tells whether it returned."""
-    if _fork[0] is not os.fork:
-        # The interpreter's own lock does not survive a fork that a thread waits for it at.
-        time.sleep(0.1)
-    pid = _fork[0]()
+    pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        faulthandler.dump_traceback_later(60, exit=True)
         child()
         code = 0
     except BaseException:
@@ -361,10 +342,8 @@ for name, call in calls.items():
 """
 
 
-@pytest.mark.parametrize("forked_by", ["C"], indirect=True)
-def test_nothing_is_imported_in_a_call(forked_by: str) -> None:
+def test_nothing_is_imported_in_a_call() -> None:
     """The lock of a module that a thread of the parent imports is never free in a child."""
-    assert "C" == forked_by
     cluster = Cluster(before=fail_at_first)
     for path in ("pods/lab", "resourcequotas/quota", "configmaps/env"):
         cluster.put(f"/api/v1/namespaces/lab-jovyan/{path}", {"spec": {}})
