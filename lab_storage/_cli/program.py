@@ -10,7 +10,7 @@ from lab_storage._cli.commands import COMMANDS
 from lab_storage._cli.demo import demo
 from lab_storage._cli.failures import Exit, FailedError, OutputLostError
 from lab_storage._cli.streams import complain, lenient_streams
-from lab_storage._cli.verbs import translate
+from lab_storage._cli.verbs import HINTS, translate
 from lab_storage._version import __version__
 
 __all__ = ["run"]
@@ -75,6 +75,8 @@ def _run(arguments: list[str]) -> int:
     except FailedError as error:
         return _end(error.code, str(error))
     except click.UsageError as error:
+        if arguments and arguments[0] in HINTS:
+            return _end(Exit.USAGE, HINTS[arguments[0]])
         path = error.ctx.command_path if error.ctx is not None else "lab-storage"
         return _end(Exit.USAGE, f"{error.format_message()} See {path} --help")
     except (click.Abort, KeyboardInterrupt):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["translate"]
+__all__ = ["HINTS", "translate"]
 
 _NAMESPACE = ("namespace", "namespaces", "ns")
 _POD = ("pod", "pods", "po")
@@ -13,11 +13,19 @@ _VERBS: dict[tuple[str, ...], tuple[str, str | None]] = {
     ("apply",): ("create", None),
     **{("delete", word): ("delete-namespace", "--namespace") for word in _NAMESPACE},
     **{("delete", word): ("delete-pod", "--pod") for word in _POD},
-    **{("describe", word): ("show", "--pod") for word in _POD},
+    **{("describe", word): ("why", "--pod") for word in _POD},
     ("describe",): ("show", None),
     **{("get", word): ("list", None) for word in _NAMESPACE},
     **{("get", word): ("phase", "--pod") for word in _POD},
     ("get",): ("show", None),
+}
+
+
+# What to type instead of a verb that has no single command.
+HINTS: dict[str, str] = {
+    "delete": 'delete what? Say "delete pod" or "delete namespace"',
+    "exec": "this program does not run commands in a pod; use kubectl exec",
+    "logs": 'to see the log of a pod in trouble, say "why --logs 100"; otherwise use kubectl logs',
 }
 
 

@@ -29,7 +29,7 @@ COMMANDS = sorted(group.commands)
         ("delete ns a", "delete-namespace --namespace a"),
         ("delete namespace -f lab.yaml", "delete-namespace -f lab.yaml"),
         ("describe -f lab.yaml", "show -f lab.yaml"),
-        ("describe pod lab", "show --pod lab"),
+        ("describe pod lab", "why --pod lab"),
         ("get -f lab.yaml", "show -f lab.yaml"),
         ("get pod lab -n a", "phase --pod lab -n a"),
         ("get namespaces --prefix lab-", "list --prefix lab-"),
@@ -49,6 +49,24 @@ def test_a_verb_of_kubectl_does_what_it_says(run_here: RunHere) -> None:
     code, output, errors = run_here("delete", "pod/lab", "-n", "lab-jovyan")
 
     assert (0, "Pod lab-jovyan/lab is gone\n", "") == (code, output, errors)
+
+
+@pytest.mark.parametrize(
+    ("typed", "what"),
+    [
+        (["delete", "-f", "lab.yaml"], 'Say "delete pod" or "delete namespace"'),
+        (["logs", "lab"], 'say "why --logs 100"'),
+        (["exec", "-it", "lab", "sh"], "use kubectl exec"),
+    ],
+)
+def test_a_verb_without_a_command_says_what_to_type(
+    typed: list[str], what: str, run_here: RunHere
+) -> None:
+    """It is a usage error like any other."""
+    code, output, errors = run_here(*typed)
+
+    assert (2, "", 1) == (code, output, len(errors.splitlines()))
+    assert what in errors
 
 
 @pytest.mark.parametrize("command", COMMANDS)
