@@ -10,7 +10,8 @@ from lab_storage._api.call import Call
 from lab_storage._api.deletion import delete as delete_object
 from lab_storage._api.objects import read
 from lab_storage._api.request import Request, list_of_one
-from lab_storage._api.watch import ADDED, DELETED, LISTED, follow
+from lab_storage._api.versions import identity
+from lab_storage._api.watch import ADDED, DELETED, LISTED, MOST_GONE, follow
 from lab_storage._manifests.kinds import EVENT, POD
 from lab_storage._starts import text_of
 from lab_storage.models import PodPhase
@@ -60,26 +61,35 @@ def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None,
 
     It ends by the deadline or a cancel alone.
     """
-    uid = _uid_of_first(call, namespace, name)
+    pod = _wait_for_pod(call, namespace, name)
     # Kubernetes selects by these fields of an event:
     # https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
+    # Not by the UID, which the taint manager's events do not have.
     request = Request(
         "GET",
         EVENT,
         namespace,
-        query={"fieldSelector": f"involvedObject.kind=Pod,involvedObject.uid={uid}"},
+        query={"fieldSelector": f"involvedObject.kind=Pod,involvedObject.name={name}"},
         collection=True,
     )
     call.debug("Watching events", list_of_one(POD, namespace, name))
     # By the event's UID: how often it is known to have happened.
     counts: dict[str, tuple[int, int]] = {}
+    # Those of events that are gone, of which a server that lags behind may speak again.
+    gone: dict[str, tuple[int, int]] = {}
     for change in follow(call, request, order=_when):
         event = change.object
-        if change.type == LISTED or change.type == DELETED:
+        if change.type == LISTED:
             continue
-        if mapping_at(event, "involvedObject").get("uid") != uid:
-            continue  # a server that does not select
-        known, said = counts.get(change.uid, (0, -1)), _counts(event)
+        if change.type == DELETED:
+            if change.uid in counts:
+                gone[change.uid] = counts.pop(change.uid)
+            if len(gone) > MOST_GONE:
+                del gone[next(iter(gone))]
+            continue
+        if not _is_about(event, pod):
+            continue
+        known, said = counts.get(change.uid) or gone.pop(change.uid, (0, -1)), _counts(event)
         counts[change.uid] = max(known[0], said[0]), max(known[1], said[1])
         if counts[change.uid] == known:
             continue
@@ -90,12 +100,29 @@ def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None,
             call.check()
 
 
-def _uid_of_first(call: Call, namespace: str, name: str) -> str:
-    """Block until there is a pod of that name."""
+def _is_about(event: dict[str, Any], pod: dict[str, Any]) -> bool:
+    """Whether an event is about that pod, and not about an earlier one of its name.
+
+    The taint manager does not say a UID (``pkg/controller/tainteviction``). Then it is by when
+    it has last happened, in seconds.
+    """
+    about, metadata = mapping_at(event, "involvedObject"), mapping_at(pod, "metadata")
+    if about.get("uid"):
+        return bool(about["uid"] == identity(pod))
+    if (about.get("kind"), about.get("name")) != (POD.name, metadata.get("name")):
+        return False  # a server that does not select
+    created = metadata.get("creationTimestamp")
+    times = (event.get("eventTime"), event.get("firstTimestamp"), event.get("lastTimestamp"))
+    seconds = [str(time)[:19] for time in times if time]
+    return not seconds or max(seconds) >= str(created or "")[:19]
+
+
+def _wait_for_pod(call: Call, namespace: str, name: str) -> dict[str, Any]:
+    """Block until there is a pod of that name, and give it."""
     request = list_of_one(POD, namespace, name)
     for change in follow(call, request):
         if change.type == ADDED:
-            return change.uid
+            return change.object
         if change.type == LISTED:
             call.wait_for(request, f"there is no pod {namespace}/{name} yet")
     raise RuntimeError("a watch ends by its deadline, not by itself")

@@ -43,7 +43,7 @@ def wait_for_start(
     request = list_of_one(POD, namespace, name)
     inquiry = Inquiry(call, request, namespace, name)
     there = False
-    for change in follow(call, request, while_quiet=inquiry.look):
+    for change in follow(call, request, while_quiet=inquiry.look, looks_last=True):
         if change.type == DELETED or (change.type == LISTED and not there):
             return None
         if change.type == LISTED:

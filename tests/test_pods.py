@@ -296,7 +296,7 @@ def test_events_that_exist_come_oldest_first_and_new_ones_after(storage_of: Stor
         expected = ["first", "second", "third", "fourth", "fifth", "sixth", "last"]
         assert expected == told(storage_of(villain), "last")
         *_, list_, _ = villain.requests
-        selector = "involvedObject.kind=Pod,involvedObject.uid=u1"
+        selector = "involvedObject.kind=Pod,involvedObject.name=lab"
         assert selector == list_.query["fieldSelector"]
 
 
@@ -371,13 +371,69 @@ def test_events_of_others_stay_out(storage_of: StorageOf) -> None:
         assert ["last"] == told(storage_of(villain), "last")
 
 
+def of_taint_manager(message: str, version: int, **times: str) -> Any:
+    """Give an event that does not say a UID."""
+    told = event(message, version, **times)
+    del told["involvedObject"]["uid"]
+    return told
+
+
+def test_events_without_a_uid_belong_to_the_pod_unless_they_are_older(
+    storage_of: StorageOf,
+) -> None:
+    """The taint manager writes such events; an earlier pod of the name may have had some."""
+    created = "2026-11-24T06:00:00Z"
+    this = pod()
+    this["metadata"]["creationTimestamp"] = created
+    elsewhere = of_taint_manager("of another", 11, firstTimestamp="2026-11-24T07:00:00Z")
+    elsewhere["involvedObject"]["name"] = "lab-2"
+    a_node = of_taint_manager("of a node", 12, firstTimestamp="2026-11-24T07:00:00Z")
+    a_node["involvedObject"]["kind"] = "Node"
+    before = [
+        of_taint_manager("older", 5, firstTimestamp="2026-11-24T05:59:59Z"),
+        of_taint_manager("same second", 6, firstTimestamp=created),
+        of_taint_manager("micro", 7, eventTime="2026-11-24T06:00:00.123456Z"),
+        of_taint_manager(
+            "again", 8, firstTimestamp="2026-11-24T05:00:00Z", lastTimestamp="2026-11-24T06:01:00Z"
+        ),
+    ]
+    later = [elsewhere, a_node, of_taint_manager("last", 13, firstTimestamp=created)]
+    watch = stream(*[line("ADDED", each) for each in later])
+    pods = turns([listed(this)], [stream()])
+    script = routes(pods=pods, events=turns([listed(*before)], [watch]))
+    with Villain(script) as villain:
+        assert ["again", "micro", "same second", "last"] == sorted(
+            told(storage_of(villain), "last"), key=lambda text: (text == "last", text)
+        )
+
+
+def test_memory_of_events_does_not_grow(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the latest that are gone are remembered."""
+    monkeypatch.setattr("lab_storage._pods.MOST_GONE", 3)
+    versions = iter(range(11, 1000))
+    lines = [
+        line(kind, event(f"{number}", next(versions)))
+        for number in range(10)
+        for kind in ("ADDED", "DELETED")
+    ]
+    # What is gone for longer than that is new again.
+    watch = stream(*lines, *[line("ADDED", event(str(n), next(versions))) for n in (9, 8, 0)])
+    with Villain(events_script([listed()], [watch])) as villain:
+        told_of = [*map(str, range(10)), "0"]
+        events = events_of(storage_of(villain))
+        assert told_of == [next(events) for _ in told_of]
+        events.close()
+
+
 def test_first_pod_that_appears_is_followed(storage_of: StorageOf) -> None:
     """It may be watched before it exists."""
     pods = turns([listed()], [stream(line("ADDED", pod(11, uid="u7")), line("DELETED", pod(12)))])
     events = turns([listed(event("last", pod_uid="u7"))], [stream()])
     with Villain(routes(pods=pods, events=events)) as villain:
         assert ["last"] == told(storage_of(villain), "last")
-        assert "involvedObject.uid=u7" in villain.requests[2].query["fieldSelector"]
+        assert "involvedObject.name=lab" in villain.requests[2].query["fieldSelector"]
 
 
 def test_events_are_told_once_across_breaks_and_lists(storage_of: StorageOf) -> None:

@@ -103,7 +103,7 @@ def wait_until_gone(
     """Block until the object of that UID is gone; the parameters are those of `delete`."""
     request = list_of_one(kind, namespace, name)
     there = False
-    for change in follow(call, request):
+    for change in follow(call, request, looks_last=True):
         if change.type == LISTED:
             if not there:
                 break

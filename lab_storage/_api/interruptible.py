@@ -38,9 +38,14 @@ class Interruptible(Generator[str, None, None]):
                 item = self._inner.send(value)
             except OperationCancelledError:
                 raise StopIteration from None
+            except ValueError:
+                if not self._is_cancelled():
+                    raise
+                # Another thread is closing it.
+                raise StopIteration from None
             if not self._is_cancelled():
                 return item
-        self._inner.close()
+        self._close_inner()
         raise StopIteration
 
     def _is_cancelled(self) -> bool:
@@ -58,7 +63,11 @@ class Interruptible(Generator[str, None, None]):
 
     def close(self) -> None:
         """End it, from any thread. The connection is closed at once."""
+        # First: whoever is in it, or comes to it now, sees that it is over.
         self._part.timeout.cancel()
+        self._close_inner()
+
+    def _close_inner(self) -> None:
         try:
             self._inner.close()
         except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 from lab_storage._api.exchange import RequestExchange
 from lab_storage._transport.body import MOST_BYTES, BodyTooLargeError, decoded
@@ -27,6 +28,10 @@ class Stream:
     def limit_silence(self, seconds: float) -> None:
         """End with a `SilenceError` after so long without a byte."""
         self._exchange.idle_seconds = seconds
+
+    def limit(self, seconds: float) -> None:
+        """End with a `SilenceError` after so long, whatever comes."""
+        self._exchange.ends_at = monotonic() + seconds
 
     def while_quiet(self, do: Callable[[], None]) -> None:
         """Have something done, in the thread that reads, again and again while nothing comes."""

@@ -7,6 +7,7 @@ in https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detect
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -29,6 +30,7 @@ from lab_storage._api.versions import (
     skeleton_of,
     version_of,
 )
+from lab_storage.exceptions import KubernetesError, OperationTimeoutError
 
 ADDED: Final = "ADDED"
 MODIFIED: Final = "MODIFIED"
@@ -47,6 +49,14 @@ if not LONGEST_WATCH_SECONDS < IDLE_SECONDS:
 DOUBT_SECONDS = 1.0
 # Of watches that end sooner than this, the second in a row is no reason to hurry.
 QUICK_SECONDS = 1.0
+# A watch that lasts so much longer than it was asked to is ended from here: something on the way
+# keeps it alive.
+OVERTIME_SECONDS = 10.0
+# Silence is not doubted sooner than this; the last look is so long before the deadline, or less.
+LEAST_SILENCE_SECONDS = 0.75
+LAST_LOOK_SECONDS = 1.0
+# How many objects that are gone are remembered, in case the server repeats something of them.
+MOST_GONE = 1000
 
 
 @attrs.frozen
@@ -78,6 +88,7 @@ def follow(
     *,
     order: Callable[[dict[str, Any]], Any] | None = None,
     while_quiet: Callable[[], None] | None = None,
+    looks_last: bool = False,
 ) -> Generator[Change, None, None]:
     """Yield what exists, and then what happens to it. Blocks between the changes.
 
@@ -92,6 +103,9 @@ def follow(
     while_quiet
         Called again and again while nothing happens, in the thread that waits. The watch is
         not read meanwhile.
+    looks_last
+        Whether to list once more shortly before the deadline, so that what a silent watch has
+        missed is not missing then.
 
     Yields
     ------
@@ -120,7 +134,10 @@ def follow(
       watch has worked. A server that ends each watch at once is not asked in a loop.
     - Objects are followed by UID. A new one of the same name is told as the
       ``DELETED`` of the old and an ``ADDED``.
-    - A stream that says nothing for `IDLE_SECONDS` is opened anew.
+    - A stream that says nothing for `IDLE_SECONDS` is opened anew. Where the deadline is nearer,
+      a silence of a third of the time that was left is doubted: the objects are listed, and
+      unless nothing has happened, the stream is opened anew. Blank lines are silence too.
+    - A stream that outlasts by far what it was asked for is opened anew, whatever it says.
     - A blank, broken, odd or huge line never ends it. After one that cannot be
       read, everything is listed again within about a second.
     - A watch's 410, "too large resource version", 429 and 5xx never end it.
@@ -132,7 +149,7 @@ def follow(
 
     What it cannot do: report states that came and went while nobody listened.
     """
-    return _Follower(call, request, order, while_quiet).run()
+    return _Follower(call, request, order, while_quiet, looks_last).run()
 
 
 class _GoneError(Exception):
@@ -148,11 +165,15 @@ class _Follower:
         request: Request,
         order: Callable[[dict[str, Any]], Any] | None,
         while_quiet: Callable[[], None] | None,
+        looks_last: bool,
     ) -> None:
         self._call = call
         self._request = request
         self._order = order
         self._while_quiet = while_quiet
+        left = call.timeout._left()
+        self._last_look_seconds = min(LAST_LOOK_SECONDS, left / 5)
+        self._looks_last = looks_last and left > LEAST_SILENCE_SECONDS
         # By UID: version, and what a DELETED needs to say. Not the objects, which
         # can be large and of which there can be many waits.
         self._known: dict[str, tuple[str | None, dict[str, Any]]] = {}
@@ -162,6 +183,10 @@ class _Follower:
         self._version: str | None = None
         self._in_doubt = True
         self._doubted_at = 0.0
+        # A list that was made because of a silence, and shows that something has been missed.
+        self._found: dict[str, Any] | None = None
+        self._silence_seconds = 0.0
+        self._heard_at = 0.0
         self._has_worked = False
         # In a row.
         self._failures = 0
@@ -202,7 +227,9 @@ class _Follower:
                 self._call.pause(self._request, failure, self._failures)
 
     def _list(self) -> Iterator[Change]:
-        content = self._call.request(self._request, Answer.read_list)
+        content, self._found = self._found, None
+        if content is None:
+            content = self._call.request(self._request, Answer.read_list)
         items = [item for item in mappings_at(content, "items") if is_object(item)]
         if self._order is not None:
             items.sort(key=self._order)
@@ -221,13 +248,23 @@ class _Follower:
         yield Change(LISTED, {})
 
     def _watch(self) -> Iterator[Change]:
+        left = self._call.timeout._left()
         seconds = random.randint(SHORTEST_WATCH_SECONDS, LONGEST_WATCH_SECONDS)  # noqa: S311
+        if left < SHORTEST_WATCH_SECONDS + LONGEST_WATCH_SECONDS:
+            # Another watch for the little that would be left is not worth its request.
+            seconds = max(seconds, math.ceil(left))
         stream = self._open(seconds)
         self._call.settle(self._request)
-        if self._while_quiet is not None:
-            stream.while_quiet(self._while_quiet)
+        self._silence_seconds = max(left / 3, LEAST_SILENCE_SECONDS)
+        self._heard_at = monotonic()
+        stream.limit(seconds + OVERTIME_SECONDS)
+        stream.while_quiet(self._on_quiet)
         try:
             for line in read_lines(stream, seconds):
+                if line is BLANK:
+                    self._doubt_silence()
+                else:
+                    self._heard_at = monotonic()
                 yield from self._handle(line)
                 if self._in_doubt:
                     left = self._doubted_at + DOUBT_SECONDS - monotonic()
@@ -236,6 +273,45 @@ class _Follower:
                     stream.limit_silence(left)
         finally:
             stream.close()
+
+    def _on_quiet(self) -> None:
+        if self._while_quiet is not None:
+            self._while_quiet()
+        self._doubt_silence()
+
+    def _doubt_silence(self) -> None:
+        """List the objects if the watch has been silent for too long, or it is the last chance.
+
+        Raises
+        ------
+        SilenceError
+            If something has been missed, or nobody answers.
+        """
+        left = self._call.timeout._left()
+        is_last_chance = self._looks_last and left <= self._last_look_seconds
+        is_silent = monotonic() - self._heard_at >= self._silence_seconds
+        if not is_silent and not is_last_chance:
+            return
+        if is_last_chance:
+            self._looks_last = False
+        try:
+            # The watch is not read meanwhile.
+            look = self._call.aside(self._silence_seconds)
+            found = look.request(self._request, Answer.read_list)
+        except (KubernetesError, OperationTimeoutError) as error:
+            self._call.check()
+            raise SilenceError("the watch is silent, and nobody answers") from error
+        self._heard_at = monotonic()
+        if self._has_news(found):
+            self._found, self._in_doubt = found, True
+            raise SilenceError("the watch is silent, although something has happened")
+
+    def _has_news(self, content: dict[str, Any]) -> bool:
+        """Whether a list shows anything later than what was told."""
+        items = [item for item in mappings_at(content, "items") if is_object(item)]
+        return self._known.keys() != {identity(item) for item in items} or any(
+            is_later(version_of(item) or "", self._known[identity(item)][0]) for item in items
+        )
 
     def _open(self, seconds: int) -> Stream:
         query = {
@@ -309,6 +385,8 @@ class _Follower:
         _, skeleton = self._known.pop(uid)
         self._holders.pop(place_of(skeleton), None)
         self._gone[uid] = version
+        if len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
         return Change(DELETED, skeleton)
 
     def _doubt(self, kind: Any) -> None:

@@ -54,6 +54,7 @@ class Exchange:
         "_sock",
         "_timeout",
         "confidential",
+        "ends_at",
         "idle_seconds",
         "keeps_connection",
     )
@@ -63,6 +64,8 @@ class Exchange:
     ) -> None:
         self.idle_seconds = idle_seconds
         self.confidential = confidential
+        # When it ends, on the monotonic clock, also where something comes again and again.
+        self.ends_at = float("inf")
         # Whether another request may have the connection afterwards.
         self.keeps_connection = True
         self._timeout = timeout
@@ -157,7 +160,10 @@ class Exchange:
         """Run a socket operation that may be repeated after a timeout."""
         idle_until = monotonic() + self.idle_seconds
         while True:
-            left = min(self.seconds(), idle_until - monotonic())
+            now = monotonic()
+            if now >= self.ends_at:
+                raise IdleError("it lasts for too long")
+            left = min(self.seconds(), idle_until - now)
             if left <= 0:
                 raise IdleError(f"nothing heard for {self.idle_seconds:g} s")
             seconds = min(left, SLICE_SECONDS)
