@@ -66,7 +66,6 @@ def create(
             kind,
             namespace,
             manager,
-            may_exist=operation_id is not None,
             keep_existing=kind.name in keep_existing,
             # What is kept is in it: a lab that was stopped has left its namespace.
             keep_own=bool(keep_existing),
