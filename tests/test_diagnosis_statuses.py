@@ -10,7 +10,7 @@ import pytest
 
 from lab_storage import PodDiagnosis, PodTrouble
 from lab_storage.diagnosis import diagnose
-from tests.support.statuses import EXPECTED, recorded
+from tests.support.statuses import EXAMPLES, EXPECTED, PAGE, recorded, with_table
 
 NAMES = sorted(EXPECTED)
 each = pytest.mark.parametrize("name", NAMES)
@@ -40,6 +40,15 @@ def test_a_real_status_is_understood(name: str) -> None:
 
     assert EXPECTED[name] == told(diagnosis)
     assert str(diagnosis).isprintable()
+
+
+def test_the_table_in_the_documentation_is_made_of_the_recordings() -> None:
+    """To make it anew: ``python -m tests.support.statuses``."""
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert with_table(page) == page
+    assert {*PodTrouble} == {*EXAMPLES}
+    assert list(EXAMPLES) == [EXPECTED[name][0] for name in EXAMPLES.values()]
 
 
 def nothing_is_wrong() -> list[str]:

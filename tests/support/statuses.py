@@ -9,6 +9,7 @@ import attrs
 import yaml
 
 from lab_storage import PodTrouble
+from lab_storage.diagnosis import diagnose
 from tests.plane.programs import ROOT
 
 FOLDER = ROOT / "tests" / "recordings" / "statuses"
@@ -147,3 +148,57 @@ EXPECTED: dict[str, tuple[PodTrouble | None, str | None, str | None, int | None]
     "volume-secret-missing": (PodTrouble.VOLUME, None, "FailedMount", None),
     "working-directory-is-a-file": (PodTrouble.START, "notebook", "RunContainerError", 128),
 }
+
+# Which recording shows a trouble in the documentation.
+EXAMPLES = {
+    PodTrouble.UNSCHEDULABLE: "unschedulable-resources",
+    PodTrouble.GATED: "scheduling-gated",
+    PodTrouble.VOLUME: "volume-secret-missing",
+    PodTrouble.SANDBOX: "sandbox-runtime-missing",
+    PodTrouble.IMAGE: "image-never-pulled",
+    PodTrouble.CONFIGURATION: "config-map-missing",
+    PodTrouble.START: "command-missing",
+    PodTrouble.CRASH: "crash-loop",
+    PodTrouble.OUT_OF_MEMORY: "out-of-memory-loop",
+    PodTrouble.PROBE: "liveness-probe-fails",
+    PodTrouble.DEADLINE: "deadline",
+    PodTrouble.DISRUPTION: "evicted-memory-pressure",
+    PodTrouble.NODE: "refused-out-of-cpu",
+}
+PAGE = ROOT / "docs" / "questions.md"
+BEGIN = "<!-- troubles: made by python -m tests.support.statuses -->"
+END = "<!-- end of troubles -->"
+_LONGEST_EXAMPLE = 150
+
+
+def with_table(page: str) -> str:
+    """The page with a table of all troubles between its marks, made of the recordings."""
+    before, rest = page.split(BEGIN)
+    lines = [
+        "| `PodTrouble` | what `kubectl get pod` shows | what the diagnosis says | what to do |",
+        "|---|---|---|---|",
+    ]
+    for trouble in PodTrouble:
+        case = recorded()[EXAMPLES[trouble]]
+        said = str(diagnose(case.pod, case.events)).replace("|", "\\|").replace("`", "'")
+        if len(said) > _LONGEST_EXAMPLE:
+            said = f"{said[:_LONGEST_EXAMPLE].rstrip()} …"
+        lines.append(f"| `{trouble.name}` | {seen(case.pod)} | `{said}` | {trouble.hint} |")
+    return f"{before}{BEGIN}\n{chr(10).join(lines)}\n{END}{rest.split(END)[1]}"
+
+
+def seen(pod: Json) -> str:
+    """What the column STATUS of ``kubectl get pod`` says, as far as the examples need it."""
+    status = pod["status"]
+    text = status.get("reason") or status["phase"]
+    for field, prefix in (("initContainerStatuses", "Init:"), ("containerStatuses", "")):
+        for container in status.get(field, []):
+            state = container["state"].get("waiting") or container["state"].get("terminated") or {}
+            if state.get("reason") and not status.get("reason"):
+                text = f"{prefix}{state['reason']}"
+    gated = any(each.get("reason") == "SchedulingGated" for each in status.get("conditions", []))
+    return "SchedulingGated" if gated else text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
