@@ -32,7 +32,10 @@ from lab_storage import (
     LabStorage,
     LabStorageError,
     MissingSecretError,
+    OperationCancelledError,
+    PodDiagnosis,
     PodPhase,
+    PodStartError,
     Timeout,
 )
 from lab_storage.jupyterhub.manifests import (
@@ -49,6 +52,7 @@ from lab_storage.jupyterhub.threads import in_thread
 
 # The user of the lab file, in whose place each user of the Hub is put.
 FILE_USER = "jovyan"
+DIAGNOSIS_TIME = timedelta(seconds=5)
 TOKENS = "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"
 
 
@@ -66,6 +70,13 @@ def shared_storage() -> LabStorage:
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     return LabStorage(client.ApiClient(configuration), logger)
+
+
+def with_hint(text: str, diagnosis: PodDiagnosis | None) -> str:
+    """Add what to do about it, if it is known what is wrong."""
+    if diagnosis is None or diagnosis.trouble is None:
+        return text
+    return f"{text.rstrip('.')}. {diagnosis.trouble.hint}"
 
 
 def fail(
@@ -216,10 +227,15 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
                 self.cleared.set()
                 phase = await in_thread(timeout, self.create, lab, timeout)
         except LabStorageError as error:
-            fail(str(error), type(error).__name__, cause=error)
+            known = error.diagnosis if isinstance(error, PodStartError) else None
+            fail(with_hint(str(error), known), type(error).__name__, cause=error)
         if phase is not PodPhase.RUNNING:
-            how = f"is {phase.value}" if phase else "has been deleted"
-            fail(f"the pod {self.names.namespace}/{self.names.pod} {how}", "ended")
+            text = f"the pod {self.names.namespace}/{self.names.pod} "
+            text += f"is {phase.value}" if phase else "has been deleted"
+            known = await in_thread(timeout, self.diagnose, timeout)
+            if known is not None and known.trouble is not None:
+                text = with_hint(f"{text}: {known}", known)
+            fail(text, "ended")
         url = await self.url(timeout)
         self.starting = None
         return url
@@ -397,6 +413,16 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         return self.storage.wait_for_pod_start(
             self.names.pod, self.names.namespace, timeout, fail_fast=self.fail_fast
         )
+
+    def diagnose(self, timeout: Timeout) -> PodDiagnosis | None:
+        """Find out why the pod does not run, as far as that can be had soon. Blocks."""
+        try:
+            return self.storage.read_pod_diagnosis(self.names, timeout.partial(DIAGNOSIS_TIME))
+        except OperationCancelledError:
+            raise
+        except LabStorageError as error:
+            self.log.warning("No diagnosis of %s: %s", self.names.namespace, error)
+            return None
 
     def remove(self, timeout: Timeout) -> None:
         """Delete the lab, and wait until it is gone. Blocks."""

@@ -20,8 +20,16 @@ import structlog
 from kubernetes import client
 
 import lab_storage
-from lab_storage import KubernetesError, LabStorage, OperationTimeoutError, PodStartError
+from lab_storage import (
+    KubernetesError,
+    LabStorage,
+    OperationTimeoutError,
+    PodDiagnosis,
+    PodStartError,
+    PodTrouble,
+)
 from lab_storage._api.creation import manager_of
+from lab_storage.diagnosis import diagnose
 from lab_storage.testing import EmbeddedServer
 from tests.plane.remote import Cluster
 from tests.support.labs import lab_of, manifests_of, timeout_of
@@ -57,6 +65,7 @@ ERRORS = [
     lab_storage.OperationCancelledError("Creating lab", "jovyan"),
     OperationTimeoutError("Creating lab", "jovyan", 30.25, "503 ServiceUnavailable"),
     PodStartError("lab", "lab-jovyan", "notebook", "ErrImagePull", "not found"),
+    PodStartError("lab", "lab-jovyan", None, "Unschedulable", None, diagnose({}, [])),
 ]
 
 
@@ -366,6 +375,8 @@ class WorkerTests:
         assert ("lab", f"lab-{user}", "notebook") == error.value.args[:3]
         assert error.value.reason in {"ErrImagePull", "ImagePullBackOff"}
         assert (error.value.message or "").endswith("not found")
+        assert isinstance(error.value.diagnosis, PodDiagnosis)
+        assert PodTrouble.IMAGE == error.value.diagnosis.trouble
 
     def test_deadline_comes_back_as_it_was_raised(self, app: ModuleType, user: str) -> None:
         """A caller is told what was being waited for."""

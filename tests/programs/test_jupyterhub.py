@@ -24,6 +24,7 @@ import pytest
 import requests
 from kubernetes import client
 
+from lab_storage import PodTrouble
 from lab_storage.testing import Answer, EmbeddedServer, Silence
 from tests.plane.remote import Cluster
 from tests.support.labs import without_scheduler
@@ -217,9 +218,10 @@ class HubTests:
     def test_failed_start_is_told_and_removed(self, hub: Hub, server: Server) -> None:
         """What keeps a pod from its start is told where a person waits; the lab is removed."""
         failures = {
-            "image-pull-back-off": "Pod {}/lab, container notebook: ErrImagePull: failed to",
-            "fail": "the pod {}/lab is Failed",
+            "image-pull-back-off": "Pod {}/lab, container notebook: ErrImagePull: ",
+            "fail": "the pod {}/lab is Failed: Crash in container notebook: Error (exit code 1",
         }
+        hints = {"image-pull-back-off": PodTrouble.IMAGE.hint, "fail": PodTrouble.CRASH.hint}
         labs = {start: slug(start) for start in failures}
         hub.add_users(*failures)
 
@@ -231,6 +233,7 @@ class HubTests:
             for start, event in zip(failures, threads.map(last_event, failures), strict=True):
                 assert event["failed"]
                 assert failures[start].format(server.prefix + labs[start]) in event["message"]
+                assert event["message"].endswith(hints[start])
                 assert {} == hub.servers(start)
         assert [] == server.namespaces(*labs.values())
 
