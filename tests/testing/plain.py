@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0
 MERGE = "application/merge-patch+json"
+#: The API groups of the resources outside of the core group.
+GROUPS = {
+    "ingresses": "networking.k8s.io",
+    "networkpolicies": "networking.k8s.io",
+    "poddisruptionbudgets": "policy",
+    "rolebindings": "rbac.authorization.k8s.io",
+    "roles": "rbac.authorization.k8s.io",
+}
 
 
 class Plain:
@@ -93,5 +101,6 @@ class Plain:
 
 def in_lab(resource: str, name: str | None = None) -> str:
     """The path of a resource in the namespace ``lab``, or of an object."""
-    group = "apis/networking.k8s.io" if resource == "networkpolicies" else "api"
-    return f"/{group}/v1/namespaces/lab/{resource}" + (f"/{name}" if name else "")
+    group = GROUPS.get(resource)
+    start = f"/apis/{group}/v1" if group else "/api/v1"
+    return f"{start}/namespaces/lab/{resource}" + (f"/{name}" if name else "")

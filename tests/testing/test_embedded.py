@@ -31,12 +31,16 @@ POD: dict[str, Any] = {
 MANIFESTS: dict[str, dict[str, Any]] = {
     "configmaps": {"data": {"a": "b"}},
     "events": {"involvedObject": {"namespace": "lab"}},
+    "ingresses": {"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 1}}}}},
     "networkpolicies": {"spec": {}},
     "persistentvolumeclaims": {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": 1}}}
     },
+    "poddisruptionbudgets": {"spec": {"maxUnavailable": 1}},
     "pods": {"spec": POD["spec"]},
     "resourcequotas": {"spec": {"hard": {"pods": 1000}}},
+    "rolebindings": {"roleRef": {"kind": "Role", "name": "r"}},
+    "roles": {"rules": []},
     "secrets": {"stringData": {"a": "b"}},
     "services": {"spec": {"ports": [{"port": 1}]}},
 }
@@ -47,24 +51,73 @@ JSON = st.recursive(
         | st.dictionaries(
             st.sampled_from(
                 [
+                    "accessModes",
                     "apiVersion",
+                    "backend",
+                    "binaryData",
+                    "cidr",
                     "conditions",
                     "containers",
                     "data",
+                    "defaultBackend",
+                    "egress",
+                    "emptyDir",
+                    "env",
+                    "envFrom",
+                    "except",
+                    "exec",
+                    "externalIPs",
                     "finalizers",
+                    "from",
                     "gracePeriodSeconds",
                     "hard",
+                    "hostPath",
+                    "http",
+                    "httpGet",
+                    "image",
+                    "immutable",
+                    "ingress",
+                    "initContainers",
+                    "ipBlock",
+                    "items",
                     "kind",
                     "labels",
+                    "lifecycle",
+                    "limits",
+                    "matchExpressions",
+                    "matchLabels",
                     "metadata",
+                    "minAvailable",
+                    "mountPath",
                     "name",
+                    "path",
+                    "paths",
+                    "podSelector",
+                    "policyTypes",
+                    "port",
+                    "ports",
+                    "postStart",
                     "preconditions",
+                    "readinessProbe",
+                    "requests",
                     "resources",
+                    "roleRef",
+                    "rules",
+                    "selector",
+                    "service",
                     "spec",
                     "status",
+                    "storage",
                     "stringData",
+                    "subjects",
+                    "targetPort",
+                    "tolerations",
                     "$patch",
                     "type",
+                    "valueFrom",
+                    "verbs",
+                    "volumeMounts",
+                    "volumes",
                 ]
             ),
             inner,
@@ -383,6 +436,18 @@ def test_bodies_that_cannot_be_read_end_the_connection(
     assert answer.split()[1] in (b"400", b"413", b"501")
 
 
+def _with_oddity(data: st.DataObject, manifest: Any, odd: Any) -> Any:
+    """A manifest in which one value is another one."""
+    if isinstance(manifest, dict) and manifest and data.draw(st.booleans()):
+        key = data.draw(st.sampled_from(sorted(manifest)))
+        return {**manifest, key: _with_oddity(data, manifest[key], odd)}
+    if isinstance(manifest, list) and manifest and data.draw(st.booleans()):
+        return [_with_oddity(data, manifest[0], odd), *manifest[1:]]
+    if isinstance(manifest, dict) and isinstance(odd, dict):
+        return {**manifest, **odd}
+    return odd
+
+
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -401,6 +466,9 @@ def test_any_json_is_taken_or_refused_and_nothing_breaks(
     }[place]
     if place == "post" and isinstance(body, dict) and "metadata" not in body:
         body = {**body, "metadata": {"name": "x"}}
+    if data.draw(st.booleans()):
+        # Odd values where a good one has been, as deep as the manifest goes.
+        body = _with_oddity(data, {"metadata": {"name": "x"}, **MANIFESTS[resource]}, body)
     method = "PATCH" if place in ("patch", "strategic") else place.upper()
     path = in_lab(resource) if method == "POST" else in_lab(resource, "x")
 
