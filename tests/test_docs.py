@@ -29,7 +29,11 @@ PAGES = [
     *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
 ]
 #: What a page needs besides the library and its extras `cli` and `testing`.
-NEEDS = {"docs/guides/celery.md": "celery", "docs/guides/spawner.md": "jupyterhub"}
+NEEDS = {
+    "docs/guides/celery.md": "celery",
+    "docs/guides/metrics.md": "prometheus_client",
+    "docs/guides/spawner.md": "jupyterhub",
+}
 BLOCK = re.compile(r"^ *```(\S*)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 #: Languages of blocks that are run or compared, and directives of Sphinx.
