@@ -60,6 +60,13 @@ class Floor:
         pod = self._get(f"/api/v1/namespaces/{namespace}/pods/{POD}")
         return str(pod["status"]["phase"])
 
+    def read_pod_diagnosis(self, namespace: str = NAMESPACE) -> int:
+        """The pod and its events, one after another: two requests, and `json`."""
+        selector = f"?fieldSelector=involvedObject.kind%3DPod%2CinvolvedObject.name%3D{POD}"
+        pod = self._get(f"/api/v1/namespaces/{namespace}/pods/{POD}")
+        events = self._get(f"/api/v1/namespaces/{namespace}/events{selector}")
+        return len(pod["status"]) + len(events["items"])
+
     def list_namespaces(self, prefix: str) -> int:
         """Pages of a Table: names alone."""
         names: list[str] = []
@@ -142,6 +149,9 @@ class LabStorage:
     def read_pod_phase(self, namespace: str = NAMESPACE) -> str:
         phase = self._storage.read_pod_phase(self._names(namespace), self._timeout())
         return str(phase.value)
+
+    def read_pod_diagnosis(self, namespace: str = NAMESPACE) -> str:
+        return str(self._storage.read_pod_diagnosis(self._names(namespace), self._timeout()))
 
     def list_namespaces(self, prefix: str) -> int:
         return len(self._storage.list_namespaces(prefix, self._timeout()))
