@@ -104,6 +104,12 @@ TROUBLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[Any, ...]]
          event("Failed", PULL, 15, container="notebook")],
         (T.IMAGE, "notebook", "Failed", None),
     ),
+    "a crash, and a missing status": (
+        pod("Running"),
+        [event("Started", "", 14, container="notebook"),
+         event("BackOff", "Back-off restarting failed container notebook", container="notebook")],
+        (T.CRASH, None, "BackOff", None),
+    ),
     "no config map, as only an event says yet": (
         pod("Pending", CREATING),
         [event("Pulled", "", 14, container="notebook"),
@@ -380,6 +386,10 @@ FINE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "pulls are throttled": (
         pod("Pending", waiting("ErrImagePull", "pull QPS exceeded")),
         [event("Failed", 'Failed to pull image "x": pull QPS exceeded')],
+    ),
+    "pulls are throttled, and an old kubelet says so in an event alone": (
+        pod("Pending", waiting("ImagePullBackOff", 'Back-off pulling image "x"')),
+        [event("Failed", 'Failed to pull image "x": pull QPS exceeded', container="notebook")],
     ),
     "ready again": (
         pod("Running", running(last=OOM, restarts=1), conditions=(READY,)),

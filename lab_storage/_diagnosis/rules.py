@@ -166,13 +166,14 @@ def waiting(pod: Pod, events: list[Event]) -> Finding | None:
         return None
     for container in pod.containers:
         trouble = words.WAITING.get(container.reason or "") if container.is_waiting else None
-        if trouble is None or words.THROTTLED in (container.message or ""):
+        if trouble is None:
             continue
         message = container.message
         if container.reason == "ImagePullBackOff" and "Err" not in (message or ""):
             # Until Kubernetes 1.31 only an event says what lies behind it.
             message = _why_not_pulled(container, events) or message
-        return Finding(trouble, container.reason, message, container, container.last)
+        if words.THROTTLED not in (message or ""):
+            return Finding(trouble, container.reason, message, container, container.last)
     return None
 
 

@@ -92,6 +92,7 @@ EVENT_MESSAGE = (
     # Of a sidecar: the kubelet writes into the status only later that it has been started.
     (re.compile("Startup probe "), PodTrouble.PROBE),
     (re.compile("Failed to pull image|Back-off pulling image"), PodTrouble.IMAGE),
+    (re.compile("Back-off restarting failed container"), PodTrouble.CRASH),
     *((re.compile(f"Error: {word}$"), trouble) for word, trouble in WAITING.items()),
     (
         re.compile("Error: (configmap|secret) .* not found|Error: couldn't find key"),
