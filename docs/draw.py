@@ -181,6 +181,41 @@ def objects() -> Picture:
     return picture
 
 
+def shapes() -> Picture:
+    """Where labs live."""
+    picture = Picture(
+        "Where labs live",
+        "On the left each lab has a namespace of its own, which goes with everything in it. On the"
+        " right all labs share a namespace; a claim stays there when its lab is stopped.",
+        780,
+        250,
+    )
+    picture.text(14, 26, "A namespace for each lab", "strong")
+    for x, user in ((14, "ada"), (198, "grace")):
+        picture.rectangle(x, 40, 170, 158, "frame")
+        picture.text(x + 12, 62, f"lab-{user}", "code")
+        picture.box(x + 12, 74, 146, 34, "Pod lab")
+        picture.box(x + 12, 114, 146, 34, "Secrets, quota, …")
+        picture.box(x + 12, 154, 146, 34, "Volume claim")
+    picture.text(14, 222, "delete_namespace:", "code")
+    picture.text(14, 240, "everything goes", "soft")
+    picture.text(410, 26, "One namespace for all labs", "strong")
+    picture.rectangle(410, 40, 356, 158, "frame")
+    picture.text(422, 62, "notebooks", "code")
+    for x, user, kind in ((422, "ada", "other"), (598, "grace", "box")):
+        stopped = kind == "other"
+        if stopped:
+            picture.rectangle(x, 74, 156, 74, "frame")
+            picture.text(x + 78, 116, "stopped", "soft", "middle")
+        else:
+            picture.box(x, 74, 156, 34, f"Pod lab-{user}")
+            picture.box(x, 114, 156, 34, "Secrets, …")
+        picture.box(x, 154, 156, 34, f"Claim claim-{user}")
+    picture.text(410, 222, 'delete_objects(lab, keep=("PersistentVolumeClaim",)):', "code")
+    picture.text(410, 240, "the claim stays, and the next start uses it", "soft")
+    return picture
+
+
 def timeout() -> Picture:
     """The life of a Timeout."""
     picture = Picture(
@@ -359,6 +394,7 @@ def clients() -> Picture:
 PICTURES: dict[str, Callable[[], Picture]] = {
     "where": where,
     "objects": objects,
+    "shapes": shapes,
     "timeout": timeout,
     "redelivery": redelivery,
     "pod-states": pod_states,

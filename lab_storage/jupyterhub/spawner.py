@@ -112,6 +112,18 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         help="The namespaces of labs start with this. All that do belong to this Hub: to start a "
         "lab, it deletes one that exists.",
     )
+    namespace = Unicode(
+        "",
+        config=True,
+        help="A namespace that all labs share, instead of one for each. It exists already. The "
+        "names in the lab file have to have the user jovyan in them then.",
+    )
+    keep = List(
+        Unicode(),
+        config=True,
+        help="Kinds of which objects stay when a lab is stopped, and are used by the next start, "
+        "such as PersistentVolumeClaim.",
+    )
     env_config_map = Unicode(
         "lab-env", config=True, help="The ConfigMap in the lab file that gets the environment."
     )
@@ -154,8 +166,10 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.slug = "--".join(slug(part) for part in (self.user.name, self.name) if part)
-        namespace = self.namespace_prefix + self.slug
-        self.words = {f"lab-{FILE_USER}": namespace, FILE_USER: self.slug}
+        namespace = self.namespace or self.namespace_prefix + self.slug
+        self.words = {FILE_USER: self.slug}
+        if not self.namespace:
+            self.words = {f"lab-{FILE_USER}": namespace, **self.words}
         names = (
             replace_text(each, self.words) for each in (self.env_config_map, self.quota, self.pod)
         )
@@ -223,7 +237,7 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         try:
             async with self.changing:
                 # What a Hub that was killed may have left; hardly ever anything.
-                await in_thread(timeout, self.remove, timeout)
+                await in_thread(timeout, self.remove, lab, timeout)
                 self.cleared.set()
                 phase = await in_thread(timeout, self.create, lab, timeout)
         except LabStorageError as error:
@@ -276,7 +290,7 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         # The Hub does not stop what has ended by itself, and the rest of the lab is still there.
         try:
             await self.stop()
-        except LabStorageError as error:
+        except (LabStorageError, HTTPError) as error:
             self.log.warning("Cannot remove %s: %s", self.names.namespace, error)
         self.status = 0 if phase is PodPhase.SUCCEEDED else 1
         return self.status
@@ -290,7 +304,8 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
             if self.status is not None:
                 return
             timeout = self.timeout("Stopping lab", self.stop_timeout)
-            await in_thread(timeout, self.remove, timeout)
+            lab = self.lab() if self.deletes_objects else None
+            await in_thread(timeout, self.remove, lab, timeout)
             self.starting = None
             self.status = 0
 
@@ -401,15 +416,17 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
             self.use_profile()
         except ProfileError as error:
             fail(str(error), "profile", 400, error)
+        is_shared = bool(self.namespace)
         try:
-            return LabObjects.from_manifests(self.manifests(), self.names)
+            manifests = self.manifests()
+            return LabObjects.from_manifests(manifests, self.names, shared_namespace=is_shared)
         except (LabStorageError, ValueError, TypeError, OSError) as error:
             self.log.error("Cannot make the lab of %s: %s", self.names.username, error)  # noqa: TRY400
             fail(f"the lab cannot be made: {error}", "lab_file", cause=error)
 
     def create(self, lab: LabObjects, timeout: Timeout) -> PodPhase | None:
         """Create the lab, and wait until its pod has started. Blocks."""
-        self.storage.create(lab, timeout)
+        self.storage.create(lab, timeout, keep_existing=self.keep)
         return self.storage.wait_for_pod_start(
             self.names.pod, self.names.namespace, timeout, fail_fast=self.fail_fast
         )
@@ -424,8 +441,16 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
             self.log.warning("No diagnosis of %s: %s", self.names.namespace, error)
             return None
 
-    def remove(self, timeout: Timeout) -> None:
-        """Delete the lab, and wait until it is gone. Blocks."""
+    @property
+    def deletes_objects(self) -> bool:
+        """Whether a lab is deleted object by object: its namespace has to stay."""
+        return bool(self.namespace or self.keep)
+
+    def remove(self, lab: LabObjects | None, timeout: Timeout) -> None:
+        """Delete the lab, or what there is of it, and wait until it is gone. Blocks."""
+        if self.deletes_objects and lab is not None:
+            self.storage.delete_objects(lab, timeout, keep=self.keep)
+            return
         # The pod goes in a second, by itself. With its namespace it has its full grace period,
         # and the namespace looks again after half of that.
         self.storage.delete_pod(self.names, timeout)

@@ -146,6 +146,8 @@ class Hub:
         The manifests of its labs, and where these are, if they are real ones.
     address
         Where it listens, for labs to reach it.
+    traits
+        What else is set on its spawners.
     """
 
     def __init__(
@@ -158,6 +160,7 @@ class Hub:
         lab: list[dict[str, Any]] | None = None,
         lab_url: str | None = None,
         address: str = "127.0.0.1",
+        traits: dict[str, Any] | None = None,
     ) -> None:
         self.notebooks = Notebooks()
         self.log_file = folder / "hub.log"
@@ -170,7 +173,7 @@ class Hub:
         settings = {
             "lab_file": str(lab_file),
             "lab_url": lab_url or self.notebooks.url,
-            "namespace_prefix": namespace_prefix,
+            "traits": {"namespace_prefix": namespace_prefix, **(traits or {})},
             "public_url": public,
             "hub_url": hub,
             "proxy_api_url": proxy_api,

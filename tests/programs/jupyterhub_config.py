@@ -38,7 +38,7 @@ c.JupyterHub.authenticator_class = "dummy"
 c.JupyterHub.spawner_class = AnnotatedLabSpawner
 c.LabSpawner.lab_file = settings["lab_file"]
 c.LabSpawner.lab_url = settings["lab_url"]
-c.LabSpawner.namespace_prefix = settings["namespace_prefix"]
+c.LabSpawner.update(settings["traits"])
 c.LabSpawner.poll_timeout = 2
 c.Spawner.apply_user_options = annotate
 # Often enough to see within a test that a lab has died.

@@ -22,6 +22,7 @@ from urllib.parse import quote
 import attrs
 import pytest
 import requests
+import yaml
 from kubernetes import client
 
 from lab_storage import PodTrouble
@@ -29,7 +30,7 @@ from lab_storage.testing import Answer, EmbeddedServer, Silence
 from tests.plane.remote import Cluster
 from tests.support.labs import without_scheduler
 
-from .hub import Hub, UnavailableError, install_proxy
+from .hub import EXAMPLES, Hub, UnavailableError, install_proxy
 
 pytest.importorskip("jupyterhub", reason="JupyterHub is not installed (extra `jupyterhub`)")
 
@@ -384,6 +385,81 @@ class HubTests:
         hub.start_server(user, server, **{START: "run"})
         url = f"/user/{user}/{server}/" if server else f"/user/{user}/"
         assert f"Server ready at {url}" == list(hub.progress(user, server))[-1]["message"]
+
+
+class TestSharedNamespace:
+    """One namespace for all users, and claims that outlive a stop: as kubespawner's defaults."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def core(cls, embedded: EmbeddedServer) -> client.CoreV1Api:
+        """What an administrator does."""
+        return client.CoreV1Api(embedded.api_client())
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def embedded(cls) -> Iterator[EmbeddedServer]:
+        """The embedded server."""
+        with EmbeddedServer() as embedded:
+            yield embedded
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def hub(
+        cls,
+        embedded: EmbeddedServer,
+        core: client.CoreV1Api,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Iterator[Hub]:
+        """A Hub with the documentation's shared lab."""
+        try:
+            proxy = install_proxy()
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        core.create_namespace({"metadata": {"name": "notebooks"}})
+        folder = tmp_path_factory.mktemp("shared")
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(json.dumps(embedded.kubeconfig()))
+        traits = {
+            "namespace": "notebooks",
+            "keep": ["PersistentVolumeClaim"],
+            "env_config_map": "env-jovyan",
+            "pod": "lab-jovyan",
+            "token_secret": "tokens-jovyan",
+        }
+        lab = list(yaml.safe_load_all((EXAMPLES / "lab-shared.yaml").read_text()))
+        with Hub(folder, kubeconfig, proxy, "", lab=lab, traits=traits) as hub:
+            hub.start()
+            yield hub
+
+    def test_labs_of_several_users_live_side_by_side(
+        self, hub: Hub, core: client.CoreV1Api
+    ) -> None:
+        """Each has objects of its own; the others stay when one stops, and so does the claim."""
+        hub.add_users("ada", "grace")
+        for user in ("ada", "grace"):
+            HubTests.start(hub, user)
+        claims = core.list_namespaced_persistent_volume_claim
+        before = {each.metadata.name: each.metadata.uid for each in claims("notebooks").items}
+        assert {"claim-ada", "claim-grace"} == set(before)
+
+        assert 204 == hub.stop_server("ada")
+
+        pods = [each.metadata.name for each in core.list_namespaced_pod("notebooks").items]
+        assert ["lab-grace"] == pods
+        assert {"": True} == hub.servers("grace")
+        HubTests.start(hub, "ada")
+        after = {each.metadata.name: each.metadata.uid for each in claims("notebooks").items}
+        assert before == after
+
+    def test_restarted_hub_finds_its_labs(self, hub: Hub) -> None:
+        """By the names that the lab file and the user make."""
+        hub.add_users("hedy")
+        HubTests.start(hub, "hedy")
+        hub.kill()
+        hub.start()
+        eventually(lambda: {"": True} == hub.servers("hedy"))
+        assert 204 == hub.stop_server("hedy")
 
 
 class TestOnEmbeddedServer(HubTests):
