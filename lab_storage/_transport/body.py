@@ -36,9 +36,12 @@ def read_body(response: Any, exchange: Exchange) -> bytes:
     HTTPError, OSError
         If it cannot be read.
     """
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > MOST_BYTES:
+    length = response.length_remaining
+    if length is not None and length > MOST_BYTES:
         raise BodyTooLargeError
+    if length is not None and length <= PIECE_BYTES and "Content-Encoding" not in response.headers:
+        # One piece, as nearly always. The sockets see to the deadline.
+        return bytes(response.data)
     # Not a list of pieces: whatever prints the local variables of a traceback cannot look in.
     body = io.BytesIO()
     for piece in decoded(_pieces(response), response, exchange):
@@ -51,6 +54,8 @@ def read_body(response: Any, exchange: Exchange) -> bytes:
 def _pieces(response: Any) -> Iterator[bytes]:
     while piece := response.read(PIECE_BYTES, decode_content=False):
         yield piece
+        if response.length_remaining == 0:
+            return
 
 
 def decoded(pieces: Iterable[bytes], response: Any, exchange: Exchange) -> Iterator[bytes]:

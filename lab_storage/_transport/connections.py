@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from math import inf
+from time import monotonic
 from typing import Any
 
 import attrs
@@ -25,6 +27,9 @@ _FROM_CONFIGURATION = {
     "ca_cert_data": "ca_cert_data",
 }
 _FILES = "ca_certs", "cert_file", "key_file"
+# How often files are looked at, which costs as much as a tenth of a request. One that is needed
+# sooner is read when a certificate does not fit.
+LOOK_SECONDS = 1.0
 
 
 class Connections:
@@ -55,6 +60,7 @@ class Connections:
         self._session: Session | None = None
         self._sources: tuple[Any, ...] = ()
         self._is_secure = False
+        self._looked_at = -inf
         self.after_fork()
         renew_after_fork(self)
         manager = self._callers_manager()
@@ -124,9 +130,17 @@ class Connections:
 
     def _fits(self) -> bool:
         """Whether what the session was made of is as it was."""
-        return self._sources == self._current_sources() and not (
-            self._is_secure and any(file.has_changed for file in self._files.values())
-        )
+        return self._sources == self._current_sources() and not self._have_files_changed()
+
+    def _have_files_changed(self) -> bool:
+        now = monotonic()
+        if not self._is_secure or now - self._looked_at < LOOK_SECONDS:
+            return False
+        if any(file.has_changed for file in self._files.values()):
+            # Until a session is made of it, so says everybody who looks.
+            return True
+        self._looked_at = now
+        return False
 
     def _current_sources(self) -> tuple[Any, ...]:
         configuration = self._credentials.configuration

@@ -21,7 +21,7 @@ from kubernetes import client
 from structlog.testing import LogCapture
 
 from lab_storage import KubernetesError, LabStorage, PodPhase
-from lab_storage._transport.files import WatchedFile
+from lab_storage._transport import connections
 from tests.plane.programs import ROOT
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
@@ -47,6 +47,11 @@ def villain() -> Iterator[Villain]:
 class TestFiles:
     """Rotating a file needs no new storage."""
 
+    @pytest.fixture(autouse=True)
+    def _looks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Files are looked at before each request."""
+        monkeypatch.setattr(connections, "LOOK_SECONDS", 0.0)
+
     def test_new_authority_counts_once_its_file_has_changed(
         self, villain: Villain, other: Authority, tmp_path: Path, storage_of: StorageOf
     ) -> None:
@@ -61,6 +66,32 @@ class TestFiles:
         assert [PodPhase.PENDING] * 2 == [before, read_phase(storage, timeout_of(5))]
         assert 2 == villain.connections
 
+    def test_files_are_looked_at_once_a_second(
+        self,
+        villain: Villain,
+        other: Authority,
+        tmp_path: Path,
+        storage_of: StorageOf,
+        log: LogCapture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Before anything goes wrong."""
+        clock = [1000.0]
+        monkeypatch.setattr(connections, "LOOK_SECONDS", 1.0)
+        monkeypatch.setattr(connections, "monotonic", lambda: clock[0])
+        file = tmp_path / "ca.pem"
+        file.write_bytes(authority().file.read_bytes())
+        storage = storage_of(villain, ssl_ca_cert=str(file))
+        read_phase(storage, timeout_of(5))
+        read_phase(storage, timeout_of(5))
+        clock[0] += 1.5
+        file.write_bytes(other.file.read_bytes())
+        villain.context = other.server_context(client_certificates=False)
+        read_phase(storage, timeout_of(5))
+
+        assert 3 == villain.connections
+        assert ["debug"] * 3 == [entry["log_level"] for entry in log.entries]
+
     def test_certificate_that_does_not_fit_has_its_files_read_once_more(
         self,
         villain: Villain,
@@ -70,8 +101,8 @@ class TestFiles:
         log: LogCapture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Also where the file looks as it did, by size and time."""
-        monkeypatch.setattr(WatchedFile, "has_changed", False)
+        """Also where it is not time yet to look at them."""
+        monkeypatch.setattr(connections, "LOOK_SECONDS", 3600.0)
         file = tmp_path / "ca.pem"
         file.write_bytes(authority().file.read_bytes())
         storage = storage_of(villain, ssl_ca_cert=str(file))
