@@ -168,6 +168,7 @@ class Connections:
             return take_over(theirs, None, None)
         settings = self._tls_settings(theirs)
         self._watch(settings)
+        self._looked_at = monotonic()
         for file in self._files.values():
             if file.has_changed:
                 file.read()
