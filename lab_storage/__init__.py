@@ -17,12 +17,17 @@ from lab_storage.exceptions import (
     OperationTimeoutError,
     PodStartError,
 )
+from lab_storage.live import LiveLabStorage
 from lab_storage.models import (
     FAIL_FAST,
+    Freshness,
     LabObjectNames,
     LabObjects,
     LabStateObjects,
+    LabSummary,
+    PodChange,
     PodPhase,
+    PodSummary,
     RequestRecord,
 )
 from lab_storage.storage import LabStorage
@@ -30,20 +35,25 @@ from lab_storage.timeout import Timeout
 
 __all__ = [
     "FAIL_FAST",
+    "Freshness",
     "KubernetesError",
     "LabObjectNames",
     "LabObjects",
     "LabStateObjects",
     "LabStorage",
     "LabStorageError",
+    "LabSummary",
+    "LiveLabStorage",
     "ManifestError",
     "MissingObjectError",
     "MissingSecretError",
     "OperationCancelledError",
     "OperationTimeoutError",
+    "PodChange",
     "PodDiagnosis",
     "PodPhase",
     "PodStartError",
+    "PodSummary",
     "PodTrouble",
     "RequestRecord",
     "Timeout",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
-from lab_storage._api.answer import mapping_at, mappings_at
+from lab_storage._api.answer import mapping_at
 from lab_storage._api.call import Call
+from lab_storage._api.pod_json import waiting
 from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import DELETED, LISTED, follow
 from lab_storage._diagnoses import read_events
@@ -52,7 +53,7 @@ def wait_for_start(
         inquiry.hear(change.object)
         phase = phase_of(change.object)
         if phase not in (PodPhase.PENDING, PodPhase.UNKNOWN):
-            _log_start(call, request, phase, inquiry.diagnosis)
+            log_start(call, request, phase, inquiry.diagnosis)
             return phase
         for container, reason, message in waiting(change.object):
             # The kubelet's own limit of pulls a second passes by itself.
@@ -62,7 +63,8 @@ def wait_for_start(
     raise RuntimeError("a watch ends by its deadline, not by itself")
 
 
-def _log_start(call: Call, request: Request, phase: PodPhase, diagnosis: PodDiagnosis) -> None:
+def log_start(call: Call, request: Request, phase: PodPhase, diagnosis: PodDiagnosis) -> None:
+    """Log how a pod has started; what is wrong with it, if it has failed."""
     if phase is not PodPhase.FAILED or diagnosis.trouble is None:
         call.debug("Pod has started", request)
         return
@@ -169,30 +171,6 @@ def _summary(pod: dict[str, Any], diagnosis: PodDiagnosis) -> str:
 def phase_of(pod: dict[str, Any]) -> PodPhase:
     """The phase in a pod's status."""
     return PodPhase.of(mapping_at(pod, "status").get("phase"))
-
-
-def waiting(pod: dict[str, Any]) -> Iterator[tuple[str | None, str, str | None]]:
-    """Yield container, reason and message of all that a pod waits for.
-
-    A container says it in ``state.waiting``, in the order of the manifest, init
-    containers first; the scheduler in the condition ``PodScheduled``, where the
-    container is `None`
-    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
-    """
-    for condition in mappings_at(pod, "status", "conditions"):
-        reason = condition.get("reason")
-        if (
-            condition.get("type") == "PodScheduled"
-            and condition.get("status") == "False"
-            and isinstance(reason, str)
-        ):
-            yield None, reason, text_of(condition.get("message"))
-    for field in ("initContainerStatuses", "containerStatuses"):
-        for container in mappings_at(pod, "status", field):
-            state = mapping_at(container, "state", "waiting")
-            if isinstance(state.get("reason"), str):
-                message = text_of(state.get("message"))
-                yield text_of(container.get("name")), state["reason"], message
 
 
 def text_of(value: Any) -> str | None:

@@ -26,6 +26,7 @@ from lab_storage._pod_data import PodPhase as PodPhase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from kubernetes.client import (
         V1ConfigMap,
@@ -41,10 +42,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAIL_FAST",
+    "Freshness",
     "LabObjectNames",
     "LabObjects",
     "LabStateObjects",
+    "LabSummary",
+    "PodChange",
     "PodPhase",
+    "PodSummary",
     "RequestRecord",
 ]
 
@@ -340,3 +345,95 @@ Sources: ``pkg/kubelet/images/types.go``, ``pkg/kubelet/container/sync_result.go
 ``pkg/kubelet/kuberuntime/kuberuntime_container.go``, ``cri-api/pkg/errors/errors.go`` and, of the
 PodScheduled condition, ``api/core/v1/types.go``.
 """
+
+
+@attrs.frozen
+class PodSummary:
+    """A pod of a lab, in a list of labs.
+
+    Attributes
+    ----------
+    name, uid
+        The pod.
+    phase
+        Its phase.
+    is_ready
+        Whether its condition ``Ready`` is true.
+    is_terminating
+        Whether it is being deleted.
+    created
+        When it was created.
+    """
+
+    name: str
+    uid: str
+    phase: PodPhase
+    is_ready: bool
+    is_terminating: bool
+    created: datetime
+
+
+@attrs.frozen
+class LabSummary:
+    """A lab, in a list of labs: a namespace and its pods.
+
+    Attributes
+    ----------
+    namespace, uid
+        The namespace.
+    created
+        When it was created.
+    is_terminating
+        Whether it is being deleted.
+    pods
+        Its pods, by name.
+    """
+
+    namespace: str
+    uid: str
+    created: datetime
+    is_terminating: bool
+    pods: tuple[PodSummary, ...]
+
+
+@attrs.frozen
+class PodChange:
+    """A change of a pod's phase.
+
+    Attributes
+    ----------
+    namespace, name, uid
+        The pod.
+    phase
+        Its phase; `None` once it is gone or no longer has the labels that are followed.
+    previous
+        The phase that this reader was told last; `None` if it was told none of that pod.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    phase: PodPhase | None
+    previous: PodPhase | None
+
+
+@attrs.frozen
+class Freshness:
+    """How much is known of the pods that are followed, and as of when.
+
+    Attributes
+    ----------
+    age
+        How old what is known may be; `None` before the first answer.
+    is_synced
+        Whether all labs are known, which was proven within ``max_age``.
+    pods
+        How many pods are known.
+    last_failure
+        What is wrong with the watch now, or `None`.
+    """
+
+    age: timedelta | None
+    is_synced: bool
+    pods: int
+    last_failure: str | None

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from lab_storage import _labs, _namespaces, _pods, _removal, _starts
+from lab_storage import _inventory, _labs, _namespaces, _pods, _removal, _starts
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
 from lab_storage._api.discovery import Discovery
@@ -40,6 +40,7 @@ from lab_storage.models import (
     LabObjectNames,
     LabObjects,
     LabStateObjects,
+    LabSummary,
     PodPhase,
     RequestRecord,
 )
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from lab_storage.diagnosis import Examination, PodDiagnosis
+    from lab_storage.live import LiveLabStorage
 
 __all__ = ["LabStorage"]
 
@@ -312,6 +314,72 @@ class LabStorage:
         check_instance("prefix", prefix, str)
         return _namespaces.list_names(call, prefix)
 
+    def list_labs(
+        self, prefix: str, timeout: Timeout, *, label_selector: str | None = None
+    ) -> list[LabSummary]:
+        """List the labs: the namespaces of a prefix, and the pods in each.
+
+        That takes two lists, each in pages, however many labs there are.
+
+        Parameters
+        ----------
+        prefix
+            Only namespaces with this prefix; ``""`` lists all.
+        timeout
+            How long it may take, and the handle to cancel by.
+        label_selector
+            Only pods with these labels, in Kubernetes' notation, such as ``app=lab``. All
+            namespaces of the prefix are listed.
+
+        Returns
+        -------
+        list of LabSummary
+            One per namespace, by name, including terminating namespaces.
+        """
+        call = self._begin(timeout)
+        check_instance("prefix", prefix, str)
+        if label_selector is not None:
+            check_instance("label_selector", label_selector, str)
+        return self._list_labs(call, prefix, label_selector or None)
+
+    def live(
+        self,
+        prefix: str = "",
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        max_age: timedelta = timedelta(seconds=10),
+    ) -> LiveLabStorage:
+        """Make a storage that knows the pods of all labs by one watch. Sends nothing by itself.
+
+        It shares this storage's connections.
+
+        Parameters
+        ----------
+        prefix
+            Follow the pods of all namespaces with this prefix.
+        namespace
+            Follow the pods of this namespace only, by namespaced requests.
+        label_selector
+            Follow only pods with these labels, in Kubernetes' notation, such as ``app=lab``.
+        max_age
+            How old an answer may be. With zero, each call asks the server.
+
+        Returns
+        -------
+        LiveLabStorage
+            The storage. Close it when it is no longer needed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``max_age`` is not a `datetime.timedelta` or is negative, or another argument is
+            of the wrong type or not a valid name.
+        """
+        from lab_storage.live import LiveLabStorage
+
+        return LiveLabStorage(self, prefix, namespace, label_selector, max_age)
+
     def read_lab_objects(self, names: LabObjectNames, timeout: Timeout) -> LabStateObjects | None:
         """Read the objects that show the state of a lab, such as after a restart.
 
@@ -349,7 +417,7 @@ class LabStorage:
             `None` if there is no pod.
         """
         call = self._begin(timeout, names)
-        return _pods.read_phase(call, names.namespace, names.pod)
+        return self._read_phase(call, names.namespace, names.pod)
 
     def read_pod_diagnosis(
         self, names: LabObjectNames, timeout: Timeout, *, log_lines: int = 0
@@ -460,7 +528,7 @@ class LabStorage:
                 reason=word,
                 suggestion=near[0] if near else None,
             )
-        return _starts.wait_for_start(call, namespace, name, reasons)
+        return self._wait_for_start(call, namespace, name, reasons)
 
     def watch_pod_events(
         self, name: str, namespace: str, timeout: Timeout
@@ -499,7 +567,23 @@ class LabStorage:
         call = self._begin(timeout)
         check_name("name", name, DNS_SUBDOMAIN)
         check_name("namespace", namespace, DNS_LABEL)
-        return Interruptible(call, lambda part: _pods.follow_events(part, namespace, name))
+        return Interruptible(call, lambda part: self._follow_events(part, namespace, name))
+
+    # What a `LiveLabStorage` does in another way.
+
+    def _read_phase(self, call: Call, namespace: str, name: str) -> PodPhase | None:
+        return _pods.read_phase(call, namespace, name)
+
+    def _wait_for_start(
+        self, call: Call, namespace: str, name: str, fail_fast: Collection[str]
+    ) -> PodPhase | None:
+        return _starts.wait_for_start(call, namespace, name, fail_fast)
+
+    def _follow_events(self, call: Call, namespace: str, name: str) -> Generator[str, None, None]:
+        return _pods.follow_events(call, namespace, name)
+
+    def _list_labs(self, call: Call, prefix: str, label_selector: str | None) -> list[LabSummary]:
+        return _inventory.list_labs(call, self._workers, prefix, label_selector)
 
     def _begin(self, timeout: Timeout, names: LabObjectNames | None = None) -> Call:
         if names is None:

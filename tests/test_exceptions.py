@@ -186,10 +186,12 @@ class TestPackage:
     def test_all_lists_the_names_of_the_contract(self) -> None:
         """Nothing is missing and nothing private is in it."""
         contract = {
-            "FAIL_FAST", "KubernetesError", "LabObjectNames", "LabObjects", "LabStateObjects",
-            "LabStorage", "LabStorageError", "ManifestError", "MissingObjectError",
-            "MissingSecretError", "OperationCancelledError", "OperationTimeoutError",
-            "PodDiagnosis", "PodPhase", "PodStartError", "PodTrouble",
+            "FAIL_FAST", "Freshness", "KubernetesError", "LabObjectNames", "LabObjects",
+            "LabStateObjects",
+            "LabStorage", "LabStorageError", "LabSummary", "LiveLabStorage", "ManifestError",
+            "MissingObjectError", "MissingSecretError", "OperationCancelledError",
+            "OperationTimeoutError",
+            "PodChange", "PodDiagnosis", "PodPhase", "PodStartError", "PodSummary", "PodTrouble",
             "RequestRecord", "Timeout",
         }  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from lab_storage._api import protobuf
 from lab_storage.exceptions import one_line
 
 _LAST_FIELD = b',"status":{'
@@ -98,7 +99,7 @@ class Answer:
             content = self._parse()
         except (ValueError, RecursionError):
             # Not chained: the parser's error holds the whole body, a Secret's too.
-            content = None
+            content = self._status_in_protobuf()
         if not isinstance(content, dict):
             size = f"{len(self.body)} bytes" if self.body else "empty"
             raise TransientError(f"the answer is not a JSON object ({size})")
@@ -115,6 +116,13 @@ class Answer:
             return content
 
         return json.loads(self.body, object_hook=checked)
+
+    def _status_in_protobuf(self) -> dict[str, Any] | None:
+        """What is wrong, where protobuf was asked for: refusals come in it too."""
+        try:
+            return protobuf.status(self.body)
+        except protobuf.DecodeError:
+            return None
 
     def read_object(self) -> dict[str, Any]:
         """Read the answer to a request for an object.

@@ -43,7 +43,7 @@ class _Failure:
     """What went wrong, and the exception that is the cause of a timeout then."""
 
     text: str
-    cause: BaseException | None = attrs.field(repr=False)
+    cause: BaseException | None = attrs.field(default=None, repr=False)
 
 
 class Call:
@@ -62,10 +62,18 @@ class Call:
         A structlog logger.
     user
         Whose lab it is about, for messages and logs.
+    idle_seconds
+        A request that hears nothing for so long is given up; `None` for the usual time.
     """
 
     def __init__(
-        self, client: Client, timeout: Timeout, log: Any, user: str | None = None
+        self,
+        client: Client,
+        timeout: Timeout,
+        log: Any,
+        user: str | None = None,
+        *,
+        idle_seconds: float | None = None,
     ) -> None:
         if not isinstance(timeout, Timeout):
             raise TypeError(f"timeout must be a Timeout, not {type(timeout).__name__}")
@@ -73,6 +81,7 @@ class Call:
         self.timeout = timeout
         self.log = log
         self.user = timeout.user if timeout.user is not None else user
+        self.idle_seconds = idle_seconds
         # What is in the way now, by the request that met it: the newest is the last. Several
         # requests may be under way at once, and one that works says nothing of another.
         self._failures: dict[Request, _Failure] = {}
@@ -86,7 +95,8 @@ class Call:
 
     def part(self) -> Call:
         """The same call, to be cancelled by itself."""
-        part = Call(self.client, self.timeout.partial(timedelta.max), self.log, self.user)
+        timeout = self.timeout.partial(timedelta.max)
+        part = Call(self.client, timeout, self.log, self.user, idle_seconds=self.idle_seconds)
         part._failures, part._waits = self._failures, self._waits
         part._namespace_made = self._namespace_made
         return part
@@ -287,15 +297,25 @@ class Call:
             return OperationCancelledError(operation, self.user)
         if not self.timeout.expired:
             return None
-        last, cause = otherwise, None
-        for wait in list(self._waits.values())[-1:]:
-            last = wait
-        for failure in list(self._failures.values())[-1:]:
-            last, cause = failure.text, failure.cause
+        failure = self._last()
+        last = otherwise if failure is None else failure.text
         last = one_line(last) if last is not None else None
         error = OperationTimeoutError(operation, self.user, self.timeout._whole.elapsed(), last)
-        error.__cause__ = cause
+        error.__cause__ = None if failure is None else failure.cause
         return error
+
+    @property
+    def last(self) -> str | None:
+        """What a timeout would report now."""
+        failure = self._last()
+        return None if failure is None else failure.text
+
+    def _last(self) -> _Failure | None:
+        for failure in list(self._failures.values())[-1:]:
+            return failure
+        for wait in list(self._waits.values())[-1:]:
+            return _Failure(wait)
+        return None
 
     def check(self) -> None:
         """Raise `over`, if it is."""

@@ -77,7 +77,7 @@ class Client:
         OperationCancelledError, OperationTimeoutError
             If the call is over.
         """
-        with RequestExchange(request, call, IDLE_SECONDS) as exchange:
+        with RequestExchange(request, call, call.idle_seconds or IDLE_SECONDS) as exchange:
             return self._read(exchange, self._ask(exchange, request, call), call)
 
     def open(self, request: Request, call: Call) -> Answer | Stream:
@@ -86,7 +86,7 @@ class Client:
         Raises as `send` does, until the headers are there; a refusal is read to
         its end.
         """
-        with RequestExchange(request, call, IDLE_SECONDS) as exchange:
+        with RequestExchange(request, call, call.idle_seconds or IDLE_SECONDS) as exchange:
             session = self._ask(exchange, request, call)
             if not 200 <= exchange.response.status <= 299:
                 return self._read(exchange, session, call)
@@ -107,7 +107,7 @@ class Client:
             accept=request.accept,
             body=request.body,
             credentials=credentials,
-            seconds=min(call.left(), IDLE_SECONDS),
+            seconds=min(call.left(), call.idle_seconds or IDLE_SECONDS),
         )
         return session
 

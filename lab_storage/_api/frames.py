@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lab_storage._api import pod_json, pod_protobuf
-from lab_storage._api.pod_state import DecodeError, PodEvent
-from lab_storage._api.protobuf import PROTOBUF
+from lab_storage._api.pod_state import PodEvent
+from lab_storage._api.protobuf import PROTOBUF, DecodeError
 
 # etcd takes no object of more than 1.5 MB; a frame that claims ten times that is not one.
 LONGEST_FRAME_BYTES: Final = 16 << 20
@@ -72,9 +72,14 @@ def _frames(segments: Iterable[bytes]) -> Iterator[bytes]:
 
 def _lines(segments: Iterable[bytes]) -> Iterator[bytes]:
     parts: list[bytes] = []
+    have = 0
     for segment in segments:
         *ends, begun = segment.split(b"\n")
         for end in ends:
             yield b"".join((*parts, end))
             parts.clear()
+            have = 0
         parts.append(begun)
+        have += len(begun)
+        if have > LONGEST_FRAME_BYTES:
+            raise DecodeError("a line that is too long")

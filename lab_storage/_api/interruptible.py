@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from lab_storage._api.call import Call
 from lab_storage.exceptions import OperationCancelledError
 
+T = TypeVar("T")
 
-class Interruptible(Generator[str, None, None]):
+
+class Interruptible(Generator[T, None, None]):
     """A generator that any thread may close, also while another one waits in it.
 
     A generator proper refuses that: ``ValueError: generator already executing``.
@@ -26,12 +28,12 @@ class Interruptible(Generator[str, None, None]):
     def __init__(
         self,
         call: Call,
-        make: Callable[[Call], Generator[str, None, None]],
+        make: Callable[[Call], Generator[T, None, None]],
     ) -> None:
         self._part = call.part()
         self._inner = make(self._part)
 
-    def send(self, value: None) -> str:
+    def send(self, value: None) -> T:
         """Wait for the next item. Ends, without an error, at a cancel or when closed."""
         if not self._is_cancelled():
             try:
@@ -56,7 +58,7 @@ class Interruptible(Generator[str, None, None]):
         kind: Any,
         value: Any = None,
         trace: TracebackType | None = None,
-    ) -> str:
+    ) -> T:
         """Raise an exception where the generator waits."""
         error = value if isinstance(value, BaseException) else kind
         return self._inner.throw(error if trace is None else error.with_traceback(trace))

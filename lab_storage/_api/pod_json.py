@@ -12,13 +12,13 @@ from lab_storage._api.pod_state import (
     INITIAL_END,
     POD_EVENTS,
     UNSTARTED,
-    DecodeError,
     Page,
     PodEvent,
     PodState,
     Waiting,
     number_of,
 )
+from lab_storage._api.protobuf import DecodeError
 from lab_storage.models import PodPhase
 
 
@@ -56,7 +56,7 @@ def pod(content: Any) -> PodState:
         If it does not say which pod it is.
     """
     metadata = mapping_at(content, "metadata")
-    namespace, name = metadata.get("namespace"), metadata.get("name")
+    namespace, name = metadata.get("namespace") or "", metadata.get("name")
     if not isinstance(name, str) or not name or not isinstance(namespace, str):
         raise DecodeError("a pod without a name")
     phase = PodPhase.of(mapping_at(content, "status").get("phase"))

@@ -13,10 +13,6 @@ UNSTARTED = frozenset({PodPhase.PENDING, PodPhase.UNKNOWN})
 Waiting = tuple[str | None, str, str | None]
 
 
-class DecodeError(Exception):
-    """The bytes are not what they should be. Never reaches a caller."""
-
-
 # Not frozen, which would make each three times as slow to build.
 @attrs.define(eq=False)
 class PodState:
@@ -50,6 +46,15 @@ class PodState:
     phase: PodPhase
     is_ready: bool
     waiting: tuple[Waiting, ...] = ()
+
+    @property
+    def why_it_waits(self) -> str:
+        """What a timeout says of a pod that has not started."""
+        reasons = "".join(
+            f"; {container or 'pod'}: {reason}{f': {message}' if message else ''}"
+            for container, reason, message in self.waiting
+        )
+        return f"the pod is {self.phase.value}{reasons}"
 
     @property
     def has_started(self) -> bool:

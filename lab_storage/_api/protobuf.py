@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from lab_storage._api.pod_state import DecodeError
-
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 
 Span = tuple[int, int]
@@ -30,6 +28,10 @@ F1, F2, F3, F4, F5, F6, F8, F9, F10 = (
 )
 # 64 bits in groups of seven.
 _LONGEST_VARINT = 10
+
+
+class DecodeError(Exception):
+    """The bytes are not what they should be. Never reaches a caller."""
 
 
 def unwrapped(data: bytes, start: int, end: int) -> Span:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import NoReturn
 
 from lab_storage._api.exchange import RequestExchange
 from lab_storage._transport.body import MOST_BYTES, BodyTooLargeError, decoded
@@ -24,6 +25,11 @@ class Stream:
         self.headers = exchange.response.headers
         self._exchange = exchange
         self._closed = False
+
+    @property
+    def content_type(self) -> str:
+        """What the server chose to send; empty if it does not say."""
+        return self._response.headers.get("Content-Type") or ""
 
     def limit_silence(self, seconds: float) -> None:
         """End with a `SilenceError` after so long without a byte."""
@@ -55,18 +61,7 @@ class Stream:
         # Not one growing line: a large one in small segments would be copied at each.
         begun: list[bytes] = []
         begun_bytes = 0
-        segments = self._segments()
-        while True:
-            try:
-                segment = next(segments, None)
-                if begun_bytes > MOST_BYTES:
-                    raise BodyTooLargeError
-            except BaseException as error:
-                self.close()
-                self._exchange.translate(error)
-                raise
-            if segment is None:
-                break
+        for segment in self.segments():
             *ends, rest = segment.split(b"\n")
             for end in ends:
                 line = b"".join((*begun, end, b"\n"))
@@ -75,8 +70,28 @@ class Stream:
                 yield line
             begun.append(rest)
             begun_bytes += len(rest)
+            if begun_bytes > MOST_BYTES:
+                self.give_up(BodyTooLargeError())
+
+    def segments(self) -> Iterator[bytes]:
+        """Yield the body in the pieces in which it comes; raises as `stream`."""
+        segments = self._segments()
+        while True:
+            try:
+                segment = next(segments, None)
+            except BaseException as error:
+                self.give_up(error)
+            if segment is None:
+                break
+            yield segment
         self._closed = True
         self._exchange.end(broken=False)
+
+    def give_up(self, error: BaseException) -> NoReturn:
+        """Close the connection, and raise what an error in reading means."""
+        self.close()
+        self._exchange.translate(error)
+        raise error
 
     def _segments(self) -> Iterator[bytes]:
         return decoded(self._raw_segments(), self._response, self._exchange)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from lab_storage import PodPhase
 from lab_storage._api import frames, pod_json, pod_protobuf
 from lab_storage._api import protobuf as scanner
-from lab_storage._api.pod_state import DecodeError, PodState
-from lab_storage._api.protobuf import PROTOBUF
+from lab_storage._api.pod_state import PodState
+from lab_storage._api.protobuf import PROTOBUF, DecodeError
 from tests.support import protobuf
 
 Json = dict[str, Any]
@@ -262,3 +263,10 @@ def test_frame_that_claims_too_much_is_an_error() -> None:
     """Nobody waits for four gigabytes."""
     with pytest.raises(DecodeError):
         list(frames.events([b"\xff\xff\xff\xff"], PROTOBUF))
+
+
+def test_line_that_does_not_end_is_an_error() -> None:
+    """Nobody keeps all that a server says without a break."""
+    endless = itertools.repeat(b"x" * (1 << 20))
+    with pytest.raises(DecodeError):
+        list(frames.events(endless, "application/json"))

@@ -10,6 +10,7 @@ METHODS: dict[str, Call] = {
     "create": lambda storage, timeout: storage.create(LAB, timeout),
     "delete_namespace": lambda storage, timeout: storage.delete_namespace("lab", timeout),
     "delete_pod": lambda storage, timeout: storage.delete_pod(NAMES, timeout),
+    "list_labs": lambda storage, timeout: storage.list_labs("", timeout),
     "list_namespaces": lambda storage, timeout: storage.list_namespaces("", timeout),
     "read_lab_objects": lambda storage, timeout: storage.read_lab_objects(NAMES, timeout),
     "read_pod_diagnosis": lambda storage, timeout: storage.read_pod_diagnosis(NAMES, timeout),

@@ -1,0 +1,228 @@
+"""The one thread that keeps a `View` up to date: list, watch, resume, and prove it.
+
+How it goes on, round by round:
+
+1. A streamed list (``sendInitialEvents``), or pages where the server lacks that; then what
+   happens, on the same stream.
+2. The server ends each watch after half of ``max_age``. Then a small consistent list names the
+   version of that moment, and the watch goes on from the last version known. Two seconds before a
+   watch ends comes a bookmark, and as soon as that, or an event, is at the named version,
+   everything up to the naming is proven to be known.
+
+What ends a round otherwise (a cut, silence, 410, 429, 5xx, a refusal, nonsense) is followed by the
+next, after a pause where that was a failure.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import closing
+from time import monotonic
+from typing import Final
+
+from lab_storage._api.answer import SilenceError, TransientError
+from lab_storage._api.call import Call
+from lab_storage._api.following.health import Health
+from lab_storage._api.following.scope import Key
+from lab_storage._api.following.view import View
+from lab_storage._api.pod_source import GoneError, PodSource, PodStream
+from lab_storage._api.pod_state import PodState
+from lab_storage._api.protobuf import DecodeError
+from lab_storage.exceptions import KubernetesError, OperationCancelledError
+
+# The API server itself ends any other request after a minute, and so may a load balancer.
+LONGEST_WATCH_SECONDS: Final = 50
+LONGEST_SILENCE_SECONDS: Final = 60.0
+# A watch that the server does not end by itself is left so much later.
+OVERTIME_SECONDS: Final = 2.0
+# A shorter one has no bookmark before it ends.
+SHORTEST_PROOF_SECONDS: Final = 2
+# Watches that end sooner than this are no reason to hurry.
+QUICK_SECONDS: Final = 1.0
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 5.0
+FIRST_REFUSAL_SECONDS: Final = 1.0
+LONGEST_REFUSAL_SECONDS: Final = 60.0
+# A server whose lists stay older for so long has begun to count anew: a backup was restored.
+RESTORED_SECONDS: Final = 60.0
+
+
+class Feed:
+    """What the thread does.
+
+    Parameters
+    ----------
+    call
+        Sends the requests, without a deadline; to be cancelled.
+    source
+        Asks for the pods.
+    view
+        What is kept up to date.
+    health
+        Where to say how it goes.
+    max_age_seconds
+        How old knowledge may be.
+    clock
+        A monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        source: PodSource,
+        view: View,
+        health: Health,
+        max_age_seconds: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._call = call
+        self._source = source
+        self._view = view
+        self._health = health
+        self._clock = clock
+        # A watch lasts half as long as knowledge may be old: what is named at its beginning is
+        # proven before its end, and the next naming before the end of the next.
+        self._seconds = int(min(max(max_age_seconds / 2, 1), LONGEST_WATCH_SECONDS))
+        self._proves = max_age_seconds > 0 and self._seconds >= SHORTEST_PROOF_SECONDS
+        self._must_list = True
+        self._streams_lists = True
+        self._pages_next = False
+        self._is_hurried = True
+        self._older_since: float | None = None
+
+    def run(self) -> None:
+        """Go on until the call is cancelled. Blocks."""
+        failures = refusals = 0
+        while True:
+            began = self._clock()
+            failure: Exception | None = None
+            try:
+                self._round(self._call.part())
+            except OperationCancelledError:
+                return
+            except Exception as error:
+                failure = error
+            is_quick = self._clock() - began < QUICK_SECONDS
+            if not is_quick:
+                failures = 0
+            failure = self._judge(failure, is_hurried=self._is_hurried and is_quick)
+            self._is_hurried = is_quick or failure is not None
+            if failure is None:
+                refusals = 0
+                continue
+            if isinstance(failure, KubernetesError):
+                refusals += 1
+                seconds = min(FIRST_REFUSAL_SECONDS * 2 ** (refusals - 1), LONGEST_REFUSAL_SECONDS)
+            else:
+                failures += 1
+                seconds = _pause_seconds(failures)
+                if isinstance(failure, TransientError):
+                    wanted = min(failure.not_before_seconds, LONGEST_REFUSAL_SECONDS)
+                    seconds = max(seconds, wanted)
+            self._health.fail(failure)
+            try:
+                if not isinstance(failure, SilenceError):
+                    self._call.sleep(seconds)
+            except OperationCancelledError:
+                return
+
+    def _judge(self, failure: Exception | None, *, is_hurried: bool) -> Exception | None:
+        """What is wrong, if anything is, after a round that ended so."""
+        if isinstance(failure, GoneError):
+            self._must_list = True
+            failure = None
+        elif isinstance(failure, DecodeError):
+            # Something may be lost.
+            self._must_list = True
+            failure = TransientError(f"the watch cannot be read: {failure}")
+        elif isinstance(failure, TransientError) and failure.status == 504:
+            # Perhaps "Too large resource version": this server has not seen that version yet. A
+            # list without a version asks etcd (kubernetes#91073).
+            self._must_list = True
+        if failure is None and is_hurried:
+            failure = TransientError("the watch ends as soon as it begins")
+        return failure
+
+    # -- A round ---------------------------------------------------------------------
+
+    def _round(self, call: Call) -> None:
+        if not self._must_list:
+            if self._proves and not self._is_hurried:
+                named = self._source.name_version(call)
+                self._view.mark(named.version, named.sent_at)
+            self._hear(self._resume(call))
+            return
+        if self._streams_lists and not self._pages_next:
+            # Something on the way may always cut it: then pages get through.
+            self._pages_next = True
+            if self._list_by_stream(call):
+                return
+        listed = self._source.list_once(call)
+        self._pages_next = False
+        self._take(listed.pods, listed.version, listed.sent_at)
+        self._hear(self._resume(call))
+
+    def _resume(self, call: Call) -> PodStream:
+        query = {"resourceVersion": str(self._view.version)}
+        return self._source.watch(call, query, self._seconds)
+
+    def _hear(self, stream: PodStream) -> None:
+        until = self._clock() + self._seconds + OVERTIME_SECONDS
+        with closing(stream):
+            for event in stream.events():
+                self._view.hear(event)
+                self._health.succeed()
+                if self._clock() > until:
+                    return
+        self._health.succeed()
+
+    def _list_by_stream(self, call: Call) -> bool:
+        """Listen to what exists and then to what happens; whether the server can do that."""
+        query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        sent_at = self._clock()
+        try:
+            stream = self._source.watch(call, query, self._seconds)
+        except KubernetesError as error:
+            if error.status not in (400, 422):
+                raise
+            self._streams_lists = False
+            return False
+        until = sent_at + self._seconds + OVERTIME_SECONDS
+        pods: dict[Key, PodState] = {}
+        with closing(stream):
+            for event in stream.events():
+                if not self._must_list:
+                    self._view.hear(event)
+                    if self._clock() > until:
+                        break
+                elif event.is_initial_end:
+                    self._take(list(pods.values()), event.version, sent_at)
+                    pods.clear()
+                elif event.pod is not None and self._view.scope.covers(event.pod.namespace):
+                    key = event.pod.namespace, event.pod.name
+                    if event.type == "DELETED":
+                        pods.pop(key, None)
+                    else:
+                        pods[key] = event.pod
+        # One that ends before it has told all has not understood, or cannot in that time.
+        self._streams_lists = not self._must_list
+        return self._streams_lists
+
+    def _take(self, pods: list[PodState], version: int, sent_at: float) -> None:
+        if self._view.replace(pods, version, sent_at):
+            self._must_list = self._pages_next = False
+            self._older_since = None
+            self._health.succeed(is_news=True)
+            return
+        now = self._clock()
+        if self._older_since is None:
+            self._older_since = now
+        if now - self._older_since > RESTORED_SECONDS:
+            self._view.forget_version()
+        raise TransientError("the list is older than what is known")
+
+
+def _pause_seconds(failures: int) -> float:
+    bound: float = min(FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 30), LONGEST_PAUSE_SECONDS)
+    return bound * random.uniform(0.75, 1)  # noqa: S311 - not a secret

@@ -1,0 +1,308 @@
+"""`LiveLabStorage`: a `LabStorage` that knows the pods of all labs by one watch."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from lab_storage import _inventory
+from lab_storage._api.call import Call
+from lab_storage._api.following.following import Following
+from lab_storage._api.following.listeners import ChangeReader
+from lab_storage._api.following.scope import Key, Scope
+from lab_storage._api.following.waits import wait_for_start
+from lab_storage._api.interruptible import Interruptible
+from lab_storage._api.pod_state import PodState
+from lab_storage._api.request import list_of_one
+from lab_storage._arguments import check_instance, check_name
+from lab_storage._diagnoses import read_examination
+from lab_storage._manifests.kinds import DNS_LABEL, POD
+from lab_storage._starts import log_start
+from lab_storage.diagnosis import PodDiagnosis, examine
+from lab_storage.exceptions import KubernetesError, LabStorageError, PodStartError
+from lab_storage.models import (
+    Freshness,
+    LabObjectNames,
+    LabObjects,
+    LabSummary,
+    PodChange,
+    PodPhase,
+)
+from lab_storage.storage import LabStorage
+from lab_storage.timeout import Timeout, timeout_seconds
+
+__all__ = ["LiveLabStorage"]
+
+# What finding out why a pod has not started may take, of what is left at most a half.
+_DIAGNOSIS_SECONDS = 1.0
+# What containers wait for until something is known.
+_SAYS_NOTHING = frozenset({"ContainerCreating", "PodInitializing"})
+
+
+class LiveLabStorage(LabStorage):
+    """A `LabStorage` that follows the pods of all labs by one watch, on one connection.
+
+    Made by `LabStorage.live`, with the same methods and promises. `read_pod_phase`,
+    `wait_for_pod_start` and `list_labs` are answered from memory, which is never older than
+    ``max_age``: what cannot be proven is asked of the server, once for all who ask at that
+    moment. A pod that is not followed is asked for, never taken as missing.
+
+    It needs the right to list and watch the pods that it follows. Without it, it warns once a
+    minute, sends direct requests, and tries again after 1, 2, 4 … 60 s.
+
+    The watch begins with the first call, in a thread of its own, and in a forked child anew. It
+    ends with `close`, with a ``with`` block, or when the storage is forgotten.
+
+    Notes
+    -----
+    A bookmark of a watch does not say of when it is. But a small list that is consistent names
+    the version of its moment, and as soon as the watch has reached that version, everything up to
+    that moment is known
+    (https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks).
+    """
+
+    def __init__(
+        self,
+        storage: LabStorage,
+        prefix: str,
+        namespace: str | None,
+        label_selector: str | None,
+        max_age: timedelta,
+    ) -> None:
+        check_instance("prefix", prefix, str)
+        if namespace is not None:
+            check_name("namespace", namespace, DNS_LABEL)
+        if label_selector is not None:
+            check_instance("label_selector", label_selector, str)
+        check_instance("max_age", max_age, timedelta)
+        if max_age < timedelta(0):
+            raise ValueError(f"max_age must not be negative: {max_age!r}")
+        # The connections, the log and the helpers are shared.
+        self.__dict__.update(vars(storage))
+        self._scope = Scope(prefix, namespace, label_selector or None)
+        self._max_age_seconds = timeout_seconds(max_age)
+        # By process: a fork may come without Python's hooks, and while locks are held.
+        self._followings: dict[int, Following] = {}
+        self._finalizer = weakref.finalize(self, _stop, self._followings)
+
+    def close(self) -> None:
+        """End the watch, and close the connections that are not in use.
+
+        Calls that are under way end by an error if they need the watch. Later calls start it
+        anew.
+        """
+        following = self._followings.pop(os.getpid(), None)
+        if following is not None:
+            following.stop(waits=True)
+        super().close()
+
+    # -- What is known ---------------------------------------------------------------
+
+    @property
+    def freshness(self) -> Freshness:
+        """How much is known, and as of when. Sends nothing, and does not start the watch."""
+        following = self._followings.get(os.getpid())
+        if following is None:
+            return Freshness(age=None, is_synced=False, pods=0, last_failure=None)
+        return Freshness(
+            age=timedelta(seconds=following.view.age) if following.is_synced else None,
+            is_synced=following.is_fresh,
+            pods=len(following.view),
+            last_failure=following.health.last_failure,
+        )
+
+    def wait_until_synced(self, timeout: Timeout) -> None:
+        """Block until all labs are known.
+
+        Parameters
+        ----------
+        timeout
+            How long it may take, and the handle to cancel by.
+
+        Raises
+        ------
+        KubernetesError
+            If the server refuses the watch.
+        """
+        call = self._begin(timeout)
+        call.check()
+        self._following().await_freshness(call)
+
+    def changes(self, timeout: Timeout) -> Generator[PodChange, None, None]:
+        """Yield the changes of all pods' phases, as they happen.
+
+        What exists comes first. A loop that is too slow misses states in between, never the
+        last one of a pod; memory does not grow.
+
+        Parameters
+        ----------
+        timeout
+            How long it may take, and the handle to cancel by.
+
+        Yields
+        ------
+        PodChange
+            A pod and its new phase. A pod that is replaced gives a `None` for the old one, then
+            the new one.
+
+        Raises
+        ------
+        KubernetesError
+            If the server refuses the watch.
+        OperationTimeoutError
+            When the deadline passes.
+
+        Notes
+        -----
+        It ends as `watch_pod_events` does: without an error at a cancel, and by ``close()`` from
+        any thread.
+        """
+        call = self._begin(timeout)
+        return Interruptible(call, self._read_changes)
+
+    # -- What is written -------------------------------------------------------------
+
+    def create(self, objects: LabObjects, timeout: Timeout, **options: Any) -> None:
+        """Create a lab, as `LabStorage.create` does."""
+        with self._writes(_pod_of(objects)):
+            super().create(objects, timeout, **options)
+
+    def delete_objects(self, objects: LabObjects, timeout: Timeout, **options: Any) -> None:
+        """Delete the objects of a lab, as `LabStorage.delete_objects` does."""
+        with self._writes(_pod_of(objects)):
+            super().delete_objects(objects, timeout, **options)
+
+    def delete_namespace(self, name: str, timeout: Timeout, **options: Any) -> None:
+        """Delete a namespace, as `LabStorage.delete_namespace` does."""
+        with self._writes(name):
+            super().delete_namespace(name, timeout, **options)
+
+    def delete_pod(self, names: LabObjectNames, timeout: Timeout, **options: Any) -> None:
+        """Delete a pod, as `LabStorage.delete_pod` does."""
+        with self._writes(_key_of(names)):
+            super().delete_pod(names, timeout, **options)
+
+    @contextmanager
+    def _writes(self, place: Key | str) -> Iterator[None]:
+        """What is known of that pod, or of a namespace's, does not count any more.
+
+        Also if the call fails: the server may have done what it was asked.
+        """
+        following = self._following()
+        following.distrust(place)
+        try:
+            yield
+        finally:
+            following.distrust(place)
+
+    # -- How it is done --------------------------------------------------------------
+
+    def _following(self) -> Following:
+        """What this process has; its thread is running."""
+        pid = os.getpid()
+        following = self._followings.get(pid)
+        if following is None:
+            new = Following(self._client, self._log, self._scope, self._max_age_seconds)
+            # One step, for all threads.
+            following = self._followings.setdefault(pid, new)
+            for other in list(self._followings):
+                if other != pid:
+                    self._followings.pop(other, None)
+        following.start()
+        return following
+
+    def _read_phase(self, call: Call, namespace: str, name: str) -> PodPhase | None:
+        following = self._following()
+        try:
+            pod = following.find(call, (namespace, name))
+        except KubernetesError as error:
+            if error.status != 403:
+                raise
+            # Whoever may not list may be allowed to get.
+            phase = super()._read_phase(call, namespace, name)
+            following.distrust((namespace, name))
+            return phase
+        return None if pod is None else pod.phase
+
+    def _wait_for_start(
+        self, call: Call, namespace: str, name: str, fail_fast: Collection[str]
+    ) -> PodPhase | None:
+        following = self._following()
+        if not self._scope.covers(namespace) or following.health.refusal is not None:
+            return super()._wait_for_start(call, namespace, name, fail_fast)
+        request = list_of_one(POD, namespace, name)
+
+        def diagnose() -> PodDiagnosis:
+            try:
+                found = read_examination(call.aside(_DIAGNOSIS_SECONDS), namespace, name)
+            except LabStorageError:
+                found = None
+            return (found or examine({})).diagnosis
+
+        def explain(pod: PodState) -> str:
+            # A state that says what the pod waits for needs no more.
+            if any(reason not in _SAYS_NOTHING for _, reason, _ in pod.waiting):
+                return pod.why_it_waits
+            diagnosis = diagnose()
+            if diagnosis.trouble is not None:
+                return f"the pod is {diagnosis.phase.value}; {diagnosis}"
+            return "; ".join([pod.why_it_waits, *diagnosis.events[-1:]])
+
+        waiter = wait_for_start(following, call, (namespace, name), fail_fast, explain)
+        call.check()
+        if waiter.trouble is not None:
+            raise PodStartError(name, namespace, *waiter.trouble, diagnose())
+        if waiter.phase is PodPhase.FAILED:
+            log_start(call, request, waiter.phase, diagnose())
+        elif waiter.phase is not None:
+            call.debug("Pod has started", request)
+        return waiter.phase
+
+    def _read_changes(self, call: Call) -> Generator[PodChange, None, None]:
+        following = self._following()
+        reader = ChangeReader()
+        while not following.is_synced:
+            following.raise_refusal(call)
+            following.await_news(call, call.left())
+        following.view.listen(reader)
+        try:
+            while True:
+                for told in reader.changes():
+                    yield PodChange(*told.key, told.uid, told.phase, told.previous)
+                    # Time passes in the loop's body too.
+                    call.check()
+                # A single refusal may be a server that has just started.
+                following.raise_refusal(call, again=True)
+                following.await_news(call, call.left(), reader.bell.signal)
+        finally:
+            following.view.leave(reader)
+
+    def _list_labs(self, call: Call, prefix: str, label_selector: str | None) -> list[LabSummary]:
+        scope = self._scope
+        covers = scope.namespace is not None or prefix.startswith(scope.prefix)
+        if not covers or label_selector != scope.label_selector:
+            return super()._list_labs(call, prefix, label_selector)
+        following = self._following()
+        namespaces = _inventory.list_namespaces(call, prefix, scope.namespace)
+        return _inventory.summaries(namespaces, following.find_all(call, prefix))
+
+
+def _stop(followings: Mapping[int, Following]) -> None:
+    for following in list(followings.values()):
+        following.stop()
+
+
+def _pod_of(objects: Any) -> Key:
+    """The pod of a lab. Whatever else is passed is refused later."""
+    metadata = getattr(getattr(objects, "pod", None), "metadata", None)
+    lab = getattr(getattr(objects, "namespace", None), "metadata", None)
+    namespace = getattr(metadata, "namespace", None) or getattr(lab, "name", None)
+    return str(namespace), str(getattr(metadata, "name", None))
+
+
+def _key_of(names: Any) -> Key:
+    return str(getattr(names, "namespace", None)), str(getattr(names, "pod", None))

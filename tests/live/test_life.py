@@ -1,0 +1,144 @@
+"""Where the one thread begins and ends: with its storage, and in each process anew."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+import structlog
+
+from lab_storage import LabStorage, LiveLabStorage, PodPhase
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World
+from tests.live.test_reading import eventually, read
+from tests.support.labs import timeout_of
+
+# A fork in C runs none of Python's hooks: uWSGI forks so. It keeps the lock of the interpreter.
+FORKS = {"Python": os.fork, "C": ctypes.PyDLL(None).fork}
+
+
+def followers() -> list[threading.Thread]:
+    """The threads that follow pods."""
+    return [thread for thread in threading.enumerate() if thread.name == "lab_storage-pods"]
+
+
+def test_storage_that_is_forgotten_leaves_nothing(world: World) -> None:
+    """Neither a thread nor a connection."""
+    with world.server.api_client("lab") as api_client:
+        live = LabStorage(api_client, structlog.get_logger()).live("lab-")
+        live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+        assert (1, 1) == (len(followers()), world.server.open_watches)
+        gone = weakref.ref(live)
+        del live
+        gc.collect()
+        assert gone() is None
+        eventually([], followers)
+        eventually(0, lambda: world.server.open_watches)
+
+
+def test_block_ends_it(world: World) -> None:
+    """As `LabStorage` does with its connections."""
+    with world.server.api_client("lab") as api_client:
+        with LabStorage(api_client, structlog.get_logger()).live("lab-") as live:
+            live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+        assert [] == followers()
+        eventually(0, lambda: world.server.open_watches)
+
+
+def test_loop_keeps_its_storage(world: World) -> None:
+    """A program need not hold what it loops over."""
+    world.make("ada")
+    with world.server.api_client("lab") as api_client:
+        storage = LabStorage(api_client, structlog.get_logger())
+        changes = storage.live("lab-").changes(timeout_of(PATIENCE_SECONDS))
+        assert PodPhase.PENDING == next(changes).phase
+        gc.collect()
+        world.say("ada", "Running")
+        assert PodPhase.RUNNING == next(changes).phase
+        changes.close()
+        del changes
+        gc.collect()
+        eventually([], followers)
+
+
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_child_follows_by_itself(world: World, live: LiveLabStorage, fork: Any) -> None:
+    """In a forked child it starts anew, also where none of Python's hooks has run."""
+    world.make("ada")
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    reading, writing = os.pipe()
+    child = fork()
+    if child == 0:
+        # Nothing of pytest's may run here.
+        said = b"no"
+        try:
+            live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+            eventually(PodPhase.RUNNING, lambda: read(live, "ada"))
+            said = b"yes"
+            live.close()
+        finally:
+            os.write(writing, said)
+            os._exit(0)
+    os.close(writing)
+    world.say("ada", "Running")
+    said = os.read(reading, 10)
+    os.close(reading)
+    os.waitpid(child, 0)
+    assert b"yes" == said
+    # The parent's goes on.
+    eventually(PodPhase.RUNNING, lambda: read(live, "ada"))
+    assert 1 == len(followers())
+
+
+def test_no_thread_to_be_had_costs_the_watch_alone(
+    world: World, live_of: LiveOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls ask the server then."""
+    world.make("ada")
+    live = live_of()
+
+    start = threading.Thread.start
+
+    def refuse(thread: Any) -> None:
+        if thread.name == "lab_storage-pods":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert PodPhase.PENDING == read(live, "ada")
+        assert "can't start new thread" == live.freshness.last_failure
+    assert PodPhase.PENDING == read(live, "ada")
+    eventually(True, lambda: live.freshness.is_synced)
+
+
+_PROGRAM = """
+import sys, structlog
+from datetime import timedelta
+from kubernetes import client
+from lab_storage import LabStorage, Timeout
+settings = client.Configuration()
+settings.host, settings.api_key = sys.argv[1], {"authorization": "Bearer " + sys.argv[2]}
+settings.proxy = None
+live = LabStorage(client.ApiClient(settings), structlog.get_logger()).live("lab-")
+live.wait_until_synced(Timeout("Syncing", timedelta(seconds=20)))
+print("synced")
+"""
+
+
+def test_program_ends_while_it_follows(world: World) -> None:
+    """Without a word, and at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, world.server.host, world.server.token("lab")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ("synced\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+    eventually(0, lambda: world.server.open_watches)

@@ -1,0 +1,291 @@
+"""Phases from memory: what costs no request, what does, and what is never told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from lab_storage import (
+    Freshness,
+    KubernetesError,
+    LabStorage,
+    LiveLabStorage,
+    OperationCancelledError,
+    OperationTimeoutError,
+    PodPhase,
+    Timeout,
+)
+from lab_storage._api.following import asking as _asking
+from lab_storage.testing import Answer, Silence
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, names
+from tests.support.labs import lab_of, timeout_of
+
+
+def eventually(expected: Any, get: Any) -> None:
+    """Wait until something is the case."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while get() != expected and time.monotonic() < until:
+        time.sleep(0.01)
+    assert expected == get()
+
+
+def read(live: LabStorage, user: str, seconds: float = PATIENCE_SECONDS) -> PodPhase | None:
+    """Read the phase of a user's pod."""
+    return live.read_pod_phase(names(user), timeout_of(seconds))
+
+
+def test_thousand_reads_cost_no_request(world: World, live_of: LiveOf) -> None:
+    """What is known is told from memory, also that there is no pod."""
+    world.make("ada", "bob")
+    live = live_of()
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    before = world.count()
+    phases = {(read(live, "ada"), read(live, "bob"), read(live, "eve")) for _ in range(1000)}
+    assert {(PodPhase.PENDING, PodPhase.PENDING, None)} == phases
+    assert before == world.count()
+
+
+def test_change_is_read_without_a_request(world: World, live_of: LiveOf) -> None:
+    """The watch tells it."""
+    world.make("ada")
+    live = live_of()
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    before = world.count()
+    world.say("ada", "Running")
+    eventually(PodPhase.RUNNING, lambda: read(live, "ada"))
+    world.delete("ada")
+    eventually(None, lambda: read(live, "ada"))
+    assert before == world.count()
+
+
+def test_nothing_is_sent_before_the_first_call(world: World, live_of: LiveOf) -> None:
+    """A storage that is made, and asked how fresh it is, sends nothing and has no thread."""
+    threads = threading.active_count()
+    live = live_of()
+    assert Freshness(None, is_synced=False, pods=0, last_failure=None) == live.freshness
+    assert (0, threads) == (world.count(), threading.active_count())
+
+
+def test_freshness_is_told(world: World, live: LiveLabStorage) -> None:
+    """How old, how many, and whether all is well."""
+    world.make("ada", "bob")
+    eventually(2, lambda: live.freshness.pods)
+    freshness = live.freshness
+    assert freshness.age is not None
+    assert timedelta(0) <= freshness.age < timedelta(seconds=10)
+    assert (True, None) == (freshness.is_synced, freshness.last_failure)
+
+
+def test_first_calls_do_not_ask_one_by_one(world: World, live_of: LiveOf) -> None:
+    """Calls that come before the first list wait for it."""
+    world.make("ada", "bob")
+    live = live_of()
+    with ThreadPoolExecutor(20) as threads:
+        phases = set(threads.map(lambda _: read(live, "ada"), range(20)))
+    assert {PodPhase.PENDING} == phases
+    assert (0, 1) == (world.count(verb="list"), world.count(verb="watch"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "pod"),
+    [
+        ({"prefix": "lab-"}, ("other", "lab")),
+        ({"namespace": "lab-ada"}, ("other", "lab")),
+        ({"label_selector": "app=lab"}, ("lab-ada", "lab")),
+    ],
+)
+def test_pod_that_is_not_followed_is_asked_for(
+    world: World, live_of: LiveOf, scope: dict[str, str], pod: tuple[str, str]
+) -> None:
+    """Outside prefix, namespace or selector, what is not known is not missing."""
+    world.make("ada")
+    world.core.create_namespace({"metadata": {"name": "other"}})
+    world.create_pod("other")
+    live = live_of(**scope)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    before = world.count(verb="list")
+    lab = attrs.evolve(names("ada"), namespace=pod[0], pod=pod[1])
+    assert PodPhase.PENDING == live.read_pod_phase(lab, timeout_of(PATIENCE_SECONDS))
+    assert before + 1 == world.count(verb="list")
+
+
+def test_namespace_is_followed_by_namespaced_requests(world: World, live_of: LiveOf) -> None:
+    """No right outside it is needed."""
+    world.core.create_namespace({"metadata": {"name": "hub"}})
+    world.make("ada", "bob", namespace="hub")
+    live = live_of("", namespace="hub")
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    assert 2 == live.freshness.pods
+    made = [request for request in world.server.requests if request.user == "lab"]
+    assert {"hub"} == {request.namespace for request in made}
+
+
+def test_selected_pod_that_loses_its_label_is_asked_for(world: World, live_of: LiveOf) -> None:
+    """It is still there, though the watch tells of its deletion."""
+    world.make("ada", app="lab")
+    live = live_of(label_selector="app=lab")
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    assert 1 == live.freshness.pods
+    labels = {"metadata": {"labels": {"app": "none"}}}
+    world.core.patch_namespaced_pod("lab", "lab-ada", labels)
+    eventually(0, lambda: live.freshness.pods)
+    assert PodPhase.PENDING == read(live, "ada")
+
+
+def test_zero_age_asks_each_time(world: World, live_of: LiveOf) -> None:
+    """Each call has a request of its own."""
+    world.make("ada")
+    live = live_of(max_age=0)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    before = world.count(verb="list")
+    for _ in range(5):
+        read(live, "ada")
+    assert before + 5 == world.count(verb="list")
+
+
+def test_what_this_storage_wrote_is_read(world: World, live: LiveLabStorage) -> None:
+    """The next call after a creation or deletion does not believe the memory."""
+    live.create(lab_of("ada", {"lab-storage.test/start": "pending"}), timeout_of(PATIENCE_SECONDS))
+    assert PodPhase.PENDING == read(live, "ada")
+    live.delete_pod(names("ada"), timeout_of(PATIENCE_SECONDS))
+    assert read(live, "ada") is None
+    live.delete_namespace("lab-ada", timeout_of(PATIENCE_SECONDS))
+    assert read(live, "ada") is None
+
+
+def test_deletion_whose_answer_was_lost_is_read(world: World, live: LiveLabStorage) -> None:
+    """What failed here may have been done there."""
+    world.make("ada")
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    world.server.silence_watches()
+    world.server.add_fault(Silence(after_commit=True), verb="delete", resource="pods", times=1)
+    with pytest.raises(OperationTimeoutError):
+        live.delete_pod(names("ada"), timeout_of(0.5))
+    assert read(live, "ada") is None
+
+
+def test_silent_watch_does_not_make_an_answer_old(world: World, live_of: LiveOf) -> None:
+    """What cannot be proven any more is asked for."""
+    world.make("ada")
+    live = live_of(max_age=1.0)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    world.server.add_fault(Silence(), verb="watch", resource="pods", times=None)
+    world.server.silence_watches()
+    world.say("ada", "Running")
+    written = time.monotonic()
+    eventually(PodPhase.RUNNING, lambda: read(live, "ada"))
+    assert time.monotonic() - written < 2.0
+
+
+def test_question_is_asked_once_for_all(world: World, live_of: LiveOf) -> None:
+    """Those who ask for a pod at the same moment share the answer."""
+    world.make("ada")
+    live = live_of(max_age=5.0)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    live._following().distrust("lab-ada")
+    fault = world.server.add_fault(Silence(), verb="list", resource="pods", times=1)
+    before = world.count(verb="list")
+    timeout = timeout_of(PATIENCE_SECONDS)
+    with ThreadPoolExecutor(50) as threads:
+        first = threads.submit(live.read_pod_phase, names("ada"), timeout)
+        eventually(before + 1, lambda: world.count(verb="list"))
+        others = [threads.submit(read, live, "ada") for _ in range(49)]
+        time.sleep(0.2)
+        # The one that asks leaves; another one asks for those who stay.
+        timeout.cancel()
+        assert {PodPhase.PENDING} == {other.result() for other in others}
+        with pytest.raises(OperationCancelledError):
+            first.result()
+    assert 1 == fault.hits
+    assert before + 2 == world.count(verb="list")
+
+
+def test_outage_of_the_watch_is_not_a_request_for_each_lab(
+    world: World, live_of: LiveOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many ask, one list answers for all."""
+    monkeypatch.setattr(_asking, "MANY", 8)
+    users = [f"u{number:02}" for number in range(60)]
+    world.make(*users)
+    world.server.add_fault(Answer(503), verb="watch", resource="pods", times=None)
+    live = live_of(max_age=30.0)
+    assert {PodPhase.PENDING} == {read(live, user) for user in users}
+    assert world.count(verb="list") <= 8 + 2
+
+
+def test_refused_watch_costs_a_warning_and_direct_requests(
+    world: World, live_of: LiveOf, log: Any
+) -> None:
+    """Whoever may only get pods reads them all the same, and is told once why it is slow."""
+    world.make("ada")
+    for verb in ("list", "watch"):
+        world.server.forbid(user="lab", verb=verb, resource="pods")
+    live = live_of()
+    assert PodPhase.PENDING == read(live, "ada")
+    world.say("ada", "Running")
+    assert PodPhase.RUNNING == read(live, "ada")
+    with pytest.raises(KubernetesError) as caught:
+        live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    assert 403 == caught.value.status
+    assert "pods is forbidden" in str(live.freshness.last_failure)
+    warnings = [each for each in log.entries if each["event"] == "Following pods failed"]
+    assert 1 == len(warnings)
+
+
+def test_right_that_comes_later_is_used(world: World, live_of: LiveOf) -> None:
+    """A watch that was refused is tried again."""
+    world.make("ada")
+    allow = world.server.forbid(user="lab", verb="watch", resource="pods")
+    live = live_of()
+    assert PodPhase.PENDING == read(live, "ada")
+    eventually(True, lambda: live.freshness.last_failure is not None)
+    allow()
+    eventually(True, lambda: live.freshness.is_synced)
+    assert live.freshness.last_failure is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"max_age": 10}, TypeError),
+        ({"max_age": timedelta(seconds=-1)}, ValueError),
+        ({"prefix": 5}, TypeError),
+        ({"namespace": "Not A Name"}, ValueError),
+        ({"label_selector": {"app": "lab"}}, TypeError),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    world: World, logger: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
+    """At once, and by an error that names the argument."""
+    with world.server.api_client("lab") as api_client:
+        storage = LabStorage(api_client, logger)
+        with pytest.raises(error, match=next(iter(options))):
+            storage.live(**options)
+
+
+def test_call_of_an_expired_timeout_raises(world: World, live: LiveLabStorage) -> None:
+    """From memory, too."""
+    world.make("ada")
+    with pytest.raises(OperationTimeoutError):
+        read(live, "ada", seconds=0)
+    timeout = Timeout("Reading", timedelta(seconds=10))
+    timeout.cancel()
+    with pytest.raises(OperationCancelledError):
+        live.read_pod_phase(names("ada"), timeout)
+
+
+def test_observer_is_told_of_the_watchs_requests(world: World, live_of: LiveOf) -> None:
+    """Its own requests are nobody's."""
+    records: list[Any] = []
+    live = live_of(max_age=2.0, observer=records.append)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    eventually(True, lambda: any(record.verb == "watch" for record in records))
+    watches = [record for record in records if record.verb == "watch"]
+    assert ("Pod", None, None) == (watches[0].kind, watches[0].namespace, watches[0].user)

@@ -1,0 +1,293 @@
+"""Waits and changes by the one watch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lab_storage import (
+    FAIL_FAST,
+    KubernetesError,
+    LabStorageError,
+    LiveLabStorage,
+    OperationCancelledError,
+    OperationTimeoutError,
+    PodChange,
+    PodPhase,
+    PodStartError,
+    Timeout,
+)
+from lab_storage.testing import Silence
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, names
+from tests.live.test_reading import eventually, read
+from tests.support.labs import timeout_of
+
+PULL_FAILED = {
+    "containerStatuses": [
+        {
+            "name": "notebook",
+            "image": "notebook:1",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
+        }
+    ]
+}
+
+
+@contextmanager
+def waiting(
+    live: LiveLabStorage, *users: str, timeout: Timeout | None = None, **options: Any
+) -> Iterator[list[Future[PodPhase | None]]]:
+    """Wait for the start of each user's pod in a thread of its own, all under way."""
+    timeout = timeout or timeout_of(PATIENCE_SECONDS)
+    following = live._following()
+    for user in users:
+        eventually(PodPhase.PENDING, partial(read, live, user))
+    with ThreadPoolExecutor(len(users)) as threads:
+        futures = [
+            threads.submit(live.wait_for_pod_start, "lab", f"lab-{user}", timeout, **options)
+            for user in users
+        ]
+        eventually(
+            True,
+            lambda: (
+                sum(future.done() for future in futures)
+                + sum(key is not None for key in list(following.view._listeners))
+                >= len(set(users))
+            ),
+        )
+        try:
+            yield futures
+        finally:
+            timeout.cancel()
+
+
+def test_fifty_waits_have_one_connection_and_one_thread(world: World, live_of: LiveOf) -> None:
+    """No wait has a request of its own, and all learn of their own pod's start."""
+    users = [f"u{number:02}" for number in range(50)]
+    world.make(*users)
+    live = live_of()
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    before, threads = world.count(), threading.active_count()
+    with waiting(live, *users) as waits:
+        assert threads + 50 == threading.active_count()
+        assert 1 == world.server.open_watches
+        for user in users:
+            world.say(user, "Running")
+        assert {PodPhase.RUNNING} == {wait.result() for wait in waits}
+    assert before == world.count()
+
+
+def test_wait_ends_with_its_pod(world: World, live: LiveLabStorage) -> None:
+    """Gone, replaced, never there: by UID."""
+    world.make("ada", "bob")
+    assert live.wait_for_pod_start("lab", "lab-eve", timeout_of(PATIENCE_SECONDS)) is None
+    with waiting(live, "ada", "bob") as waits:
+        world.delete("ada")
+        world.delete("bob")
+        world.create_pod("lab-bob")
+        assert [None, None] == [wait.result() for wait in waits]
+
+
+def test_first_state_that_counts_is_told(world: World, live: LiveLabStorage) -> None:
+    """However quickly another one follows."""
+    world.make("ada")
+    with waiting(live, "ada") as waits:
+        world.say("ada", "Running")
+        world.say("ada", "Succeeded")
+        assert PodPhase.RUNNING == waits[0].result()
+
+
+def test_wait_fails_fast(world: World, live: LiveLabStorage) -> None:
+    """By a reason that comes later, with what is behind it."""
+    world.make("ada")
+    with waiting(live, "ada", fail_fast=FAIL_FAST) as waits:
+        world.say("ada", "Pending", **PULL_FAILED)
+        with pytest.raises(PodStartError) as caught:
+            waits[0].result()
+    error = caught.value
+    assert ("notebook", "ErrImagePull", "no such image") == (
+        error.container,
+        error.reason,
+        error.message,
+    )
+    assert error.diagnosis is not None
+
+
+def test_timeout_says_what_the_pod_waits_for(world: World, live: LiveLabStorage) -> None:
+    """As of the last look."""
+    world.make("ada")
+    world.say("ada", "Pending", **PULL_FAILED)
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    with pytest.raises(OperationTimeoutError, match="notebook: ErrImagePull: no such image"):
+        live.wait_for_pod_start("lab", "lab-ada", timeout_of(0.5))
+
+
+def test_timeout_says_what_only_an_event_says(world: World, live: LiveLabStorage) -> None:
+    """Where the pod's state says nothing."""
+    world.make("ada")
+    pod = world.core.read_namespaced_pod("lab", "lab-ada")
+    event = {
+        "metadata": {"name": "lab.1"},
+        "involvedObject": {
+            "kind": "Pod",
+            "namespace": "lab-ada",
+            "name": "lab",
+            "uid": pod.metadata.uid,
+        },
+        "type": "Warning",
+        "reason": "FailedMount",
+        "message": "no such volume",
+    }
+    world.core.create_namespaced_event("lab-ada", event)
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    with pytest.raises(OperationTimeoutError, match="FailedMount: no such volume"):
+        live.wait_for_pod_start("lab", "lab-ada", timeout_of(1.0))
+
+
+def test_cancel_ends_a_wait(world: World, live: LiveLabStorage) -> None:
+    """Soon, and by its own error."""
+    world.make("ada")
+    timeout = timeout_of(PATIENCE_SECONDS)
+    with waiting(live, "ada", timeout=timeout) as waits:
+        cancelled = time.monotonic()
+        timeout.cancel()
+        with pytest.raises(OperationCancelledError):
+            waits[0].result()
+        assert time.monotonic() - cancelled < 0.25
+
+
+def test_silent_watch_does_not_make_a_wait_wrong(world: World, live: LiveLabStorage) -> None:
+    """Before it times out, a wait looks at its pod once more."""
+    world.make("ada")
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    world.server.silence_watches()
+    world.server.add_fault(Silence(), verb="watch", resource="pods", times=None)
+    with waiting(live, "ada", timeout=timeout_of(1.5)) as waits:
+        world.say("ada", "Running")
+        assert PodPhase.RUNNING == waits[0].result()
+
+
+def test_wait_looks_again_once_its_knowledge_is_old(world: World, live_of: LiveOf) -> None:
+    """Long before its deadline."""
+    world.make("ada")
+    live = live_of(max_age=1.0)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    world.server.add_fault(Silence(), verb="watch", resource="pods", times=None)
+    world.server.silence_watches()
+    with waiting(live, "ada", timeout=timeout_of(60)) as waits:
+        written = time.monotonic()
+        world.say("ada", "Running")
+        assert PodPhase.RUNNING == waits[0].result()
+        assert time.monotonic() - written < 5
+
+
+def test_pod_outside_is_waited_for_by_itself(world: World, live: LiveLabStorage) -> None:
+    """As a `LabStorage` does."""
+    world.core.create_namespace({"metadata": {"name": "other"}})
+    world.create_pod("other")
+    with ThreadPoolExecutor(1) as threads:
+        timeout = timeout_of(PATIENCE_SECONDS)
+        wait = threads.submit(live.wait_for_pod_start, "lab", "other", timeout)
+        eventually(2, lambda: world.server.open_watches)
+        body = {"status": {"phase": "Running"}}
+        world.core.patch_namespaced_pod_status("lab", "other", body)
+        assert PodPhase.RUNNING == wait.result()
+
+
+def uid_of(world: World, user: str) -> str:
+    """The UID of a user's pod."""
+    return str(world.core.read_namespaced_pod("lab", f"lab-{user}").metadata.uid)
+
+
+def test_changes_are_told(world: World, live: LiveLabStorage) -> None:
+    """What exists, then each change of a phase, with what was told last."""
+    world.make("ada")
+    ada = uid_of(world, "ada")
+    eventually(1, lambda: live.freshness.pods)
+    changes = live.changes(timeout_of(PATIENCE_SECONDS))
+    pending, running = PodPhase.PENDING, PodPhase.RUNNING
+    assert PodChange("lab-ada", "lab", ada, pending, None) == next(changes)
+    world.say("ada", "Running")
+    assert PodChange("lab-ada", "lab", ada, running, pending) == next(changes)
+    world.make("bob")
+    bob = uid_of(world, "bob")
+    assert PodChange("lab-bob", "lab", bob, pending, None) == next(changes)
+    world.delete("ada")
+    assert PodChange("lab-ada", "lab", ada, None, running) == next(changes)
+    changes.close()
+    assert [] == list(changes)
+
+
+def test_pod_that_is_replaced_is_told_as_gone_first(world: World, live: LiveLabStorage) -> None:
+    """Also to a reader that is slow, who misses all between."""
+    world.make("ada")
+    first = uid_of(world, "ada")
+    eventually(1, lambda: live.freshness.pods)
+    changes = live.changes(timeout_of(PATIENCE_SECONDS))
+    pending = PodPhase.PENDING
+    assert PodChange("lab-ada", "lab", first, pending, None) == next(changes)
+    for _ in range(5):
+        world.delete("ada")
+        world.create_pod("lab-ada")
+    last = uid_of(world, "ada")
+    eventually(last, lambda: live._following().view.pods()[0].uid)
+    assert PodChange("lab-ada", "lab", first, None, pending) == next(changes)
+    assert PodChange("lab-ada", "lab", last, pending, None) == next(changes)
+    changes.close()
+
+
+def test_changes_end_as_events_do(world: World, live: LiveLabStorage) -> None:
+    """A cancel ends the loop, the deadline raises."""
+    timeout = timeout_of(PATIENCE_SECONDS)
+    threading.Timer(0.2, timeout.cancel).start()
+    assert [] == list(live.changes(timeout))
+    with pytest.raises(OperationTimeoutError):
+        list(live.changes(timeout_of(0.2)))
+
+
+def test_changes_outlive_a_silent_watch(world: World, live_of: LiveOf) -> None:
+    """It is given up after as long as knowledge may be old."""
+    world.make("ada")
+    live = live_of(max_age=2.0)
+    changes = live.changes(timeout_of(PATIENCE_SECONDS))
+    assert PodPhase.PENDING == next(changes).phase
+    world.server.silence_watches()
+    world.say("ada", "Running")
+    began = time.monotonic()
+    assert PodPhase.RUNNING == next(changes).phase
+    assert time.monotonic() - began < 5
+    changes.close()
+
+
+def test_changes_of_a_refused_watch_raise(world: World, live_of: LiveOf) -> None:
+    """Nobody would ever tell of any."""
+    world.server.forbid(user="lab", verb="watch", resource="pods")
+    with pytest.raises(KubernetesError) as caught:
+        next(live_of().changes(timeout_of(PATIENCE_SECONDS)))
+    assert 403 == caught.value.status
+
+
+def test_close_ends_what_is_under_way(world: World, live: LiveLabStorage) -> None:
+    """Waits and loops end at once, nothing is left, and the next call starts anew."""
+    world.make("ada")
+    changes = live.changes(timeout_of(PATIENCE_SECONDS))
+    assert PodPhase.PENDING == next(changes).phase
+    with waiting(live, "ada") as waits:
+        live.close()
+        with pytest.raises(LabStorageError, match="closed"):
+            waits[0].result()
+    with pytest.raises(LabStorageError, match="closed"):
+        next(changes)
+    eventually(0, lambda: world.server.open_watches)
+    assert [] == [each for each in threading.enumerate() if each.name == "lab_storage-pods"]
+    assert PodPhase.PENDING == live.read_pod_phase(names("ada"), timeout_of(PATIENCE_SECONDS))
