@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,13 +15,10 @@ from typing import Any
 import pytest
 import structlog
 
-from lab_storage import LabStorage, LiveLabStorage, PodPhase
+from lab_storage import LabStorage, PodPhase
 from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World
 from tests.live.test_reading import eventually, read
 from tests.support.labs import timeout_of
-
-# A fork in C runs none of Python's hooks: uWSGI forks so. It keeps the lock of the interpreter.
-FORKS = {"Python": os.fork, "C": ctypes.PyDLL(None).fork}
 
 
 def followers() -> list[threading.Thread]:
@@ -67,33 +65,63 @@ def test_loop_keeps_its_storage(world: World) -> None:
         eventually([], followers)
 
 
-@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-def test_child_follows_by_itself(world: World, live: LiveLabStorage, fork: Any) -> None:
+_FORKING_PROGRAM = """
+import ctypes, os, sys, threading
+from datetime import timedelta
+import structlog
+from kubernetes import client
+from lab_storage import LabObjectNames, LabStorage, PodPhase, Timeout
+
+host, token, hooks = sys.argv[1:]
+settings = client.Configuration()
+settings.host, settings.api_key, settings.proxy = host, {"authorization": f"Bearer {token}"}, None
+live = LabStorage(client.ApiClient(settings), structlog.get_logger()).live("lab-")
+names = LabObjectNames("ada", "lab-ada", "lab-env", "lab-quota", "lab")
+
+def timeout():
+    return Timeout("Following", timedelta(seconds=20))
+
+live.wait_until_synced(timeout())
+# A fork in C runs none of Python's hooks: uWSGI forks so. It keeps the lock of the interpreter.
+child = os.fork() if hooks == "hooks" else ctypes.PyDLL(None).fork()
+who = "parent" if child else "child"
+for change in live.changes(timeout()):
+    os.write(1, f"{who} {change.phase.value}\\n".encode())
+    if change.phase is PodPhase.RUNNING:
+        break
+os.write(1, f"{who} {live.read_pod_phase(names, timeout()).value}\\n".encode())
+live.close()
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("hooks", ["hooks", "no hooks"])
+def test_child_follows_by_itself(world: World, hooks: str) -> None:
     """In a forked child it starts anew, also where none of Python's hooks has run."""
     world.make("ada")
-    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
-    reading, writing = os.pipe()
-    child = fork()
-    if child == 0:
-        # Nothing of pytest's may run here.
-        said = b"no"
-        try:
-            live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
-            eventually(PodPhase.RUNNING, lambda: read(live, "ada"))
-            said = b"yes"
-            live.close()
-        finally:
-            os.write(writing, said)
-            os._exit(0)
-    os.close(writing)
-    world.say("ada", "Running")
-    said = os.read(reading, 10)
-    os.close(reading)
-    os.waitpid(child, 0)
-    assert b"yes" == said
-    # The parent's goes on.
-    eventually(PodPhase.RUNNING, lambda: read(live, "ada"))
-    assert 1 == len(followers())
+    arguments = [world.server.host, world.server.token("lab"), hooks]
+    program = subprocess.Popen(
+        [sys.executable, "-c", _FORKING_PROGRAM, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    try:
+        said = {program.stdout.readline() for _ in range(2)}
+        assert {"parent Pending\n", "child Pending\n"} == said
+        assert 2 == world.server.open_watches
+        world.say("ada", "Running")
+        assert {"parent Running\n", "child Running\n"} == set(program.stdout.readlines())
+        assert 0 == program.wait(PATIENCE_SECONDS)
+    finally:
+        # Whoever hangs would keep the pipe open.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        program.stdout.close()
 
 
 def test_no_thread_to_be_had_costs_the_watch_alone(
