@@ -49,7 +49,7 @@ CASES = (
         _probed(
             livenessProbe={"httpGet": {"port": 8888}, "periodSeconds": 1, "failureThreshold": 1}
         ),
-        all_of(restarted(), told("Unhealthy", "Killing")),
+        all_of(waits("CrashLoopBackOff"), told("Unhealthy", "Killing", "BackOff")),
     ),
     Case(
         "liveness-probe-failed-once",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .case import FOREVER, Case, Json, Step, container, mounting, spec
-from .conditions import all_of, has_phase, told, waits
+from .conditions import all_of, has_condition, has_phase, told, waits
 
 HOST_FILE = "/etc/hostname"
 
@@ -92,7 +92,11 @@ IMAGES = (
         "image-being-pulled",
         "Nothing is wrong: the registry is slow.",
         spec(container(image="registry.example/slow/lab:1")),
-        all_of(waits("ContainerCreating"), told("Pulling")),
+        all_of(
+            waits("ContainerCreating"),
+            has_condition("PodReadyToStartContainers"),
+            told("Pulling"),
+        ),
     ),
 )
 

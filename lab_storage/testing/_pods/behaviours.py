@@ -3,7 +3,7 @@
 The embedded server and the kubelet that stands in for one beside a real control plane
 both follow it, and tests compare it with what a real kubelet of Kubernetes 1.37 wrote.
 Texts have places for ``{image}``, ``{container}``, ``{pod}`` (name, namespace and UID)
-and ``{back_off}``, the seconds of the pause that follows.
+and ``{back_off}``, the seconds of the last pause of a back-off.
 """
 
 from __future__ import annotations
@@ -158,10 +158,13 @@ def _crashes(ended: Terminated) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     crashed = Status("Running", ended, Running())
     first = (Pause.LOOK, runs, Pause.LOOK, crashed)
     later = (Start.FIRST, Pause.LOOK, attrs.evolve(runs, last=ended), Pause.LOOK)
+    # A kubelet shows CrashLoopBackOff only when the back-off is over, just before it tries again.
     back_off = (
         Event("BackOff", _BACK_OFF_START, warning=True),
-        Status("Running", _CRASH_LOOP, Running(), last=ended),
+        Status("Running", ended, Running(), last=ended),
         Pause.BACK_OFF,
+        Status("Running", _CRASH_LOOP, Running(), last=ended),
+        Pause.LOOK,
     )
     return (*_BEGIN, Start.ALL, *first, *later), (*back_off, *later)
 
@@ -227,8 +230,10 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = MappingProxyType(
             (
                 Pause.LOOK,
                 Event("BackOff", _BACK_OFF_START, warning=True, about=Subject.FIRST_INIT),
-                Status("Pending", init=_CRASH_LOOP, last=_CRASH),
+                Status("Pending", init=_CRASH, last=_CRASH),
                 Pause.BACK_OFF,
+                Status("Pending", init=_CRASH_LOOP, last=_CRASH),
+                Pause.LOOK,
                 Start.FIRST_INIT,
             ),
         ),

@@ -103,6 +103,7 @@ class Course:
         self._counts: Counter[Told] = Counter()
         self._starts: Counter[str] = Counter()
         self._back_off_seconds = FIRST_BACK_OFF_SECONDS
+        self._last_back_off_seconds = 0.0
         self._pull_seconds = 0.0
 
     def start(self, behaviour: str, pull_seconds: float) -> Iterator[Told | Shown | Paused]:
@@ -145,8 +146,9 @@ class Course:
             elif step is Pause.PULL:
                 yield from self._pull()
             else:
-                yield Paused(self._back_off_seconds)
+                self._last_back_off_seconds = self._back_off_seconds
                 self._back_off_seconds = min(2 * self._back_off_seconds, LONGEST_BACK_OFF_SECONDS)
+                yield Paused(self._last_back_off_seconds)
 
     def _pull(self) -> Iterator[Paused]:
         seconds, self._pull_seconds = self._pull_seconds, 0.0
@@ -212,7 +214,7 @@ class Course:
             .replace("{image}", container["image"])
             .replace("{container}", container["name"])
             .replace("{pod}", self._name)
-            .replace("{back_off}", f"{self._back_off_seconds:g}")
+            .replace("{back_off}", f"{self._last_back_off_seconds:g}")
         )
 
 
