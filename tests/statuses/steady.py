@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .conditions import Json
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=timezone.utc)
+MEMORY = "quantity: 25000000000, available: 20000000Ki"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 UID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 #: Containers and sandboxes; an image's digest is that of its content.
@@ -38,6 +39,8 @@ def steady(found: Json, namespace: str, name: str, plane: ControlPlane) -> Json:
     # The resolver that an answer came from is the machine's.
     text = re.sub(r"\b(?!198\.18\.|127\.0\.|0\.0\.0\.0)\d+\.\d+\.\d+\.\d+\b", "192.0.2.53", text)
     text = re.sub(r"198\.18\.0\.(?!1\b|2\b)\d+", "198.18.0.10", text)
+    # So is how much memory it has.
+    text = re.sub(r"quantity: \d+, available: \d+Ki", MEMORY, text)
     made = _time(found["pod"]["metadata"]["creationTimestamp"])
     text = TIME.sub(lambda match: _shifted(match[0], made), text)
     text = _numbered(text, UID, lambda n: str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {n}")))
