@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +17,10 @@ from kubernetes import config
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
 from lab_storage._cli.failures import Exit, FailedError
+from lab_storage.exceptions import OperationTimeoutError
+from lab_storage.timeout import Timeout
 
-__all__ = ["connect", "context_names"]
+__all__ = ["connect", "connect_by", "context_names"]
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Any:
@@ -56,6 +60,47 @@ def connect(kubeconfig: str | None, context: str | None) -> Any:
         where,
         lambda: config.new_client_from_config(files, context=context, persist_config=False),
     )
+
+
+def connect_by(kubeconfig: str | None, context: str | None, timeout: Timeout) -> Any:
+    """Do as `connect` does, by the deadline: a kubeconfig may name a program for credentials.
+
+    Parameters
+    ----------
+    kubeconfig, context
+        As in `connect`.
+    timeout
+        How long it may take. What has not ended by then goes on in a thread of its own, which
+        ends with this program.
+
+    Returns
+    -------
+    kubernetes.client.ApiClient
+        The client.
+
+    Raises
+    ------
+    FailedError
+        If `connect` fails, or has not returned by the deadline.
+    """
+    outcomes: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcomes.put((connect(kubeconfig, context), None))
+        except BaseException as error:
+            outcomes.put((None, error))
+
+    threading.Thread(target=run, name="kubeconfig", daemon=True).start()
+    try:
+        api_client, error = outcomes.get(timeout=timeout.left())
+    except (queue.Empty, OperationTimeoutError):
+        text = "the kubeconfig's program for credentials has not ended"
+        late = OperationTimeoutError(timeout.operation, timeout.user, timeout.elapsed(), text)
+        raise FailedError(Exit.TIMEOUT, str(late)) from None
+    if error is not None:
+        raise error
+    return api_client
 
 
 def _is_in_pod() -> bool:

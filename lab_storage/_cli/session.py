@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from lab_storage._cli.cluster import connect
+from lab_storage._cli.cluster import connect_by
 from lab_storage._cli.failures import (
     Exit,
     FailedError,
@@ -139,10 +139,10 @@ class Session:
         FailedError
             If there is no such API server, or the call fails.
         """
-        if api_client is None:
-            api_client = connect(self.kubeconfig, self.context)
-        host = api_client.configuration.host
         timeout = Timeout(operation, self.timeout, user)
+        if api_client is None:
+            api_client = connect_by(self.kubeconfig, self.context, timeout)
+        host = api_client.configuration.host
         with (
             api_client,
             self.interrupts.cancelling(timeout),

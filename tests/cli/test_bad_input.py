@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,6 +231,25 @@ def test_an_invalid_kubeconfig_gets_a_line(
     assert 2 == code
     assert line.startswith(f"lab-storage: kubeconfig {kubeconfig}: ")
     assert what in line
+
+
+HANGING = {**FAILING, "command": "sleep", "args": ["20"]}
+
+
+def test_a_credentials_program_that_hangs_is_left_at_the_deadline(
+    kubeconfig: Path, program: Program
+) -> None:
+    """The line says what was waited for."""
+    config = json.loads(kubeconfig.read_text())
+    config["users"][0].update(user={"exec": HANGING})
+    kubeconfig.write_text(json.dumps(config))
+
+    begin = time.monotonic()
+    done = program.run("list", "--kubeconfig", str(kubeconfig), "--timeout", "0.5")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert "the kubeconfig's program for credentials has not ended" in done.stderr
+    assert time.monotonic() - begin < 10
 
 
 def test_no_token_of_a_kubeconfig_is_in_the_line(
