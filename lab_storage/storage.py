@@ -75,7 +75,8 @@ class LabStorage:
     ----------
     api_client
         The official client, for its configuration (host, TLS, proxy, credentials,
-        ``refresh_api_key_hook``), default headers and cookie.
+        ``refresh_api_key_hook``), pool manager, default headers and cookie. Its files of
+        certificates and keys are read now, and again when they have changed.
     logger
         A structlog logger. It gets a line of level debug for each action on an object,
         with ``user``, ``namespace``, ``name`` and ``kind``, and one of level warning for
