@@ -483,6 +483,56 @@ def test_what_is_over_is_not_a_trouble(case: str) -> None:
     assert (None, None) == (diagnosis.message, diagnosis.log)
 
 
+@pytest.mark.parametrize(
+    ("word", "trouble"),
+    [
+        ("ImageInspectError", T.IMAGE),
+        ("RegistryUnavailable", T.IMAGE),
+        ("SignatureValidationFailed", T.IMAGE),
+        ("PreCreateHookError", T.START),
+        ("PreStartHookError", T.START),
+        ("PostStartHookError", T.START),
+    ],
+)
+def test_words_with_which_a_container_waits(word: str, trouble: PodTrouble) -> None:
+    """Those of the kubelet that no recording shows."""
+    found = diagnose(pod("Pending", waiting(word, "…")))
+
+    assert (trouble, "notebook", word) == (found.trouble, found.container, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("word", "trouble"),
+    [
+        ("FailedMapVolume", T.VOLUME),
+        ("FailedBinding", T.VOLUME),
+        ("FailedPodSandBoxStatus", T.SANDBOX),
+        ("FailedCreatePodContainer", T.SANDBOX),
+        ("FailedResourceClaimCreation", T.CONFIGURATION),
+        ("FailedPrepareDynamicResources", T.START),
+        ("FailedPostStartHook", T.START),
+        ("ErrImageNeverPull", T.IMAGE),
+        ("InspectFailed", T.IMAGE),
+    ],
+)
+def test_words_of_events(word: str, trouble: PodTrouble) -> None:
+    """They say what is wrong with a pod whose state says ContainerCreating."""
+    found = diagnose(pod("Pending", CREATING), [event("Scheduled", "", 1), event(word, "…")])
+
+    assert (trouble, word) == (found.trouble, found.reason)
+
+
+def test_words_with_which_a_pod_or_container_ends() -> None:
+    """Those of older kubelets, and of dockershim."""
+    shut_down = diagnose(pod("Failed", ended(137), reason="Shutdown"))
+    cannot_run = diagnose(pod("Failed", ended(128, "ContainerCannotRun"), policy="Never"))
+    no_folder = diagnose(pod(), [event("Failed", "error making pod data directories: full")])
+
+    assert [T.NODE, T.START, T.START] == [
+        each.trouble for each in (shut_down, cannot_run, no_folder)
+    ]
+
+
 def test_every_trouble_has_a_case() -> None:
     """The table above shows each trouble."""
     assert {*PodTrouble} == {trouble for *_, (trouble, *_) in TROUBLES.values()}

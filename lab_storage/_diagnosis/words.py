@@ -54,7 +54,6 @@ POD = {
     "DeadlineExceeded": PodTrouble.DEADLINE,
     "Terminated": PodTrouble.NODE,
     "Shutdown": PodTrouble.NODE,
-    "NodeShutdown": PodTrouble.NODE,
     "NodeLost": PodTrouble.NODE,
 }
 
