@@ -112,10 +112,10 @@ class Screen:
             return
         progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=max(4, min(24, self._bar_console.width - 50))),
-            TextColumn("{task.fields[count]}", markup=False),
-            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False, table_column=_whole()),
+            BarColumn(max(4, min(24, self._bar_console.width - 56)), table_column=_whole()),
+            TextColumn("{task.fields[count]}", markup=False, table_column=_whole()),
+            TimeElapsedColumn(table_column=_whole()),
             _Detail(waiting_for),
             console=self._bar_console,
             transient=True,
@@ -138,6 +138,11 @@ class Screen:
                 self.console.print(what, soft_wrap=True)
 
 
+def _whole() -> Column:
+    """A column that is never made narrower for another."""
+    return Column(no_wrap=True)
+
+
 class _Detail(ProgressColumn):
     """What is being waited for; if nothing is, what was noted last."""
 
@@ -145,14 +150,14 @@ class _Detail(ProgressColumn):
     max_refresh = None
 
     def __init__(self, waiting_for: Callable[[], str | None]) -> None:
-        # Cut at the end of the line: a second one would jump.
-        super().__init__(Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        super().__init__(Column(ratio=1))
         self._waiting_for = waiting_for
 
     def render(self, task: Task) -> Text:
         """Draw it."""
         text = self._waiting_for() or task.fields["detail"]
-        return Text(printable(text), style="dim")
+        # Cut at the end of the line: a second one would jump.
+        return Text(printable(text), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class Activity:

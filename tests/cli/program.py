@@ -141,7 +141,7 @@ class Terminal:
         self.process = subprocess.Popen(
             ["sh", "-c", f'exec <"$0"; {script}', os.ttyname(slave), *command],
             cwd=ROOT,
-            env={**environment, "COLUMNS": "120", "LINES": "40"},
+            env={**environment, "COLUMNS": environment.get("COLUMNS", "120"), "LINES": "40"},
             stdin=slave,
             stdout=slave,
             stderr=slave,

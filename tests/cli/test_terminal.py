@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -186,6 +187,21 @@ def test_a_bar_says_what_it_waits_for(
         code, _ = interrupt(terminal)
 
     assert 130 == code
+
+
+def test_a_bar_fits_into_60_columns(program: Program, server: EmbeddedServer) -> None:
+    """What it waits for is cut, and neither the title, the count nor the time."""
+    server.delays.service_account = timedelta(seconds=0.5)
+
+    with program.on_terminal("create", *FILE, COLUMNS="60") as terminal:
+        code, written = terminal.end()
+
+    bars = [line for line in plain(written) if "Creating the lab " in line]
+    waits = [line for line in bars if "ServiceAccount lab-j" in line]
+    assert 0 == code
+    assert 60 >= max(map(len, bars))
+    assert waits
+    assert all(re.search(r" 10/11 0:00:0\d ServiceAccount .*…$", line) for line in waits[-1:])
 
 
 def test_a_bar_shows_what_is_retried(program: Program, server: EmbeddedServer) -> None:
