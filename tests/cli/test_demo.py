@@ -187,7 +187,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_namespace_that_does_not_go(
         terminal.wait_for("Pulling image")
         terminal.type(CTRL_C)
         terminal.wait_for("Deleting the namespace lab-demo-")
-        terminal.wait_for("Deleted object")
+        terminal.wait_for("the namespace is Terminating")
         terminal.type(CTRL_C)
         code, written = terminal.end(END_SECONDS + SLACK_SECONDS)
 
