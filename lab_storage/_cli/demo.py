@@ -227,6 +227,7 @@ class _Demo:
         namespace = self._names.namespace
         timeout = Timeout("Deleting the namespace", _CLEANUP, self._names.username)
         self._call.activity.title(f"Deleting the namespace {namespace}")
+        self._call.activity.watch(lambda: timeout.waiting_for)
         with self._session.interrupts.cancelling(timeout):
             try:
                 self._call.storage.delete_namespace(namespace, timeout)

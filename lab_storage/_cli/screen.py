@@ -110,13 +110,14 @@ class Screen:
         if not self._has_bars:
             yield Activity()
             return
+        detail = _Detail(waiting_for)
         progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False, table_column=_whole()),
             BarColumn(max(4, min(24, self._bar_console.width - 56)), table_column=_whole()),
             TextColumn("{task.fields[count]}", markup=False, table_column=_whole()),
             TimeElapsedColumn(table_column=_whole()),
-            _Detail(waiting_for),
+            detail,
             console=self._bar_console,
             transient=True,
         )
@@ -125,7 +126,7 @@ class Screen:
         with progress:
             self._is_live = True
             try:
-                yield Activity(progress, task, total)
+                yield Activity(progress, task, total, detail)
             finally:
                 self._is_live = False
 
@@ -151,11 +152,11 @@ class _Detail(ProgressColumn):
 
     def __init__(self, waiting_for: Callable[[], str | None]) -> None:
         super().__init__(Column(ratio=1))
-        self._waiting_for = waiting_for
+        self.waiting_for = waiting_for
 
     def render(self, task: Task) -> Text:
         """Draw it."""
-        text = self._waiting_for() or task.fields["detail"]
+        text = self.waiting_for() or task.fields["detail"]
         # Cut at the end of the line: a second one would jump.
         return Text(printable(text), style="dim", no_wrap=True, overflow="ellipsis")
 
@@ -168,8 +169,10 @@ class Activity:
         progress: Progress | None = None,
         task: TaskID | None = None,
         total: int | None = None,
+        detail: _Detail | None = None,
     ) -> None:
         self._progress = progress
+        self._detail = detail
         self._task = task
         self._total = total
         self._done = 0
@@ -182,6 +185,11 @@ class Activity:
     def title(self, text: str) -> None:
         """Change the title: something else is being done now."""
         self._update(description=text, detail="")
+
+    def watch(self, waiting_for: Callable[[], str | None]) -> None:
+        """Show what something else is waiting for, from now on."""
+        if self._detail is not None:
+            self._detail.waiting_for = waiting_for
 
     def note(self, text: str) -> None:
         """Show what it waits for."""
