@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ from celery.signals import worker_init
 from celery.utils.log import get_logger
 from kubernetes import client, config
 
-from lab_storage import FAIL_FAST, LabObjectNames, LabObjects, LabStorage
+from lab_storage import FAIL_FAST, LabObjectNames, LabStorage
+from lab_storage.celery.shape import Manifests, Shape
 from lab_storage.celery.task import LabTask
 
 NAME = "lab_storage"
@@ -30,12 +31,16 @@ class LabTasks:
         ``create(username, manifests, seconds)``: create a lab, wait until it has started, and
         return the phase of its pod, or `None` if the pod has gone.
     delete
-        ``delete(username, seconds)``: delete a lab, and wait until it is gone.
+        ``delete(username, seconds, manifests=None)``: delete a lab, and wait until it is gone.
+        In a shared namespace, and if something is kept, the lab is deleted object by object:
+        then the manifests are needed, of which only kinds and names count.
     status
         ``status(username, seconds)``: return the phase of a lab's pod, or `None` if there is none.
     reconcile
-        ``reconcile(seconds)``: return by user what labs there are, to set right what a database
-        says of them. `None` is a lab that is not whole: being made, being deleted, or given up.
+        ``reconcile(seconds, usernames=None)``: return by user what labs there are, to set right
+        what a database says of them. `None` is a lab that is not whole: being made, being deleted,
+        given up, or stopped. With ``usernames``, only those users' labs are read. In a shared
+        namespace they are needed, since nothing there says whose an object is.
     names_of
         Makes the names of a user's lab.
     storage
@@ -72,6 +77,8 @@ def make_tasks(
     names_of: Callable[[str], LabObjectNames] | None = None,
     make_storage: Callable[[], LabStorage] = load_storage,
     longest: timedelta = LabTask.longest,
+    namespace: str | None = None,
+    keep: Collection[str] = (),
 ) -> LabTasks:
     """Make the tasks for an app, and configure the app for tasks that may be delivered twice.
 
@@ -84,24 +91,26 @@ def make_tasks(
         off the broker by each process, and one that is done is not begun again; Redis'
         visibility timeout is longer than any task.
     prefix
-        The namespaces of labs start with this.
+        The namespaces of labs start with this; in a shared namespace, by default, the pods.
     names_of
-        Makes the names of a user's lab. By default, those of the documentation's lab file.
+        Makes the names of a user's lab. By default, those of the documentation's lab file; in a
+        shared namespace ``env-USER``, ``quota-USER``, and the prefix followed by the user.
     make_storage
         Makes the storage, once in each worker and before it forks.
     longest
         The longest deadline of a task. Celery's own limits are 15 and 30 s later.
+    namespace
+        A namespace that all labs share, instead of one for each. It exists already.
+    keep
+        Kinds, such as ``PersistentVolumeClaim``, of which all objects stay when a lab is deleted,
+        and are used by the next one of the same names.
 
     Returns
     -------
     LabTasks
         The tasks, named ``lab_storage.create`` and so on.
     """
-
-    def default_names(username: str) -> LabObjectNames:
-        return LabObjectNames(username, f"{prefix}{username}", "lab-env", "lab-quota", "lab")
-
-    names = names_of or default_names
+    shape = Shape(prefix, names_of, namespace, keep)
     storage = functools.cache(make_storage)
     _configure(app, longest)
 
@@ -128,18 +137,16 @@ def make_tasks(
         return decorate
 
     @task("create")
-    def create(
-        self: LabTask, username: str, manifests: list[dict[str, Any]], seconds: float
-    ) -> str | None:
-        lab_names = names(username)
-        lab = LabObjects.from_manifests(manifests, lab_names)
+    def create(self: LabTask, username: str, manifests: Manifests, seconds: float) -> str | None:
+        lab_names = shape.names(username)
+        lab = shape.lab(username, manifests)
         with (
             self.deadline("Creating lab", seconds, username) as timeout,
             self.progress(storage(), lab_names, timeout),
         ):
             # Celery may run a task twice: its process was killed, and another one begins again.
             # The id of the task is the same then, and what was made under it counts as made.
-            storage().create(lab, timeout, operation_id=self.request.id)
+            storage().create(lab, timeout, operation_id=self.request.id, keep_existing=keep)
             phase = storage().wait_for_pod_start(
                 lab_names.pod, lab_names.namespace, timeout, fail_fast=FAIL_FAST
             )
@@ -147,22 +154,30 @@ def make_tasks(
 
     # At most once: a second time might be late, and meet the user's next lab.
     @task("delete", acks_late=False)
-    def delete(self: LabTask, username: str, seconds: float) -> None:
+    def delete(
+        self: LabTask,
+        username: str,
+        seconds: float,
+        manifests: Manifests | None = None,
+    ) -> None:
         with self.deadline("Deleting lab", seconds, username) as timeout:
-            storage().delete_namespace(names(username).namespace, timeout)
+            shape.delete(storage(), username, manifests, timeout)
 
     @task("status")
     def status(self: LabTask, username: str, seconds: float) -> str | None:
         with self.deadline("Reading lab status", seconds, username) as timeout:
-            phase = storage().read_pod_phase(names(username), timeout)
+            phase = storage().read_pod_phase(shape.names(username), timeout)
         return phase.value if phase else None
 
     @task("reconcile")
-    def reconcile(self: LabTask, seconds: float) -> dict[str, dict[str, Any] | None]:
+    def reconcile(
+        self: LabTask, seconds: float, usernames: list[str] | None = None
+    ) -> dict[str, dict[str, Any] | None]:
         labs: dict[str, dict[str, Any] | None] = {}
         with self.deadline("Reconciling labs", seconds) as timeout:
-            for namespace in storage().list_namespaces(prefix, timeout):
-                lab_names = names(namespace.removeprefix(prefix))
+            if usernames is None:
+                usernames = shape.list_usernames(storage(), timeout)
+            for lab_names in map(shape.names, usernames):
                 state = storage().read_lab_objects(lab_names, timeout)
                 whole = (
                     {
@@ -175,7 +190,7 @@ def make_tasks(
                 labs[lab_names.username] = whole
         return labs
 
-    return LabTasks(create, delete, status, reconcile, names, storage)
+    return LabTasks(create, delete, status, reconcile, shape.names, storage)
 
 
 def _configure(app: Celery, longest: timedelta) -> None:
