@@ -211,7 +211,7 @@ def shapes() -> Picture:
             picture.box(x, 74, 156, 34, f"Pod lab-{user}")
             picture.box(x, 114, 156, 34, "Secrets, …")
         picture.box(x, 154, 156, 34, f"Claim claim-{user}")
-    picture.text(410, 222, 'delete_objects(lab, keep=("PersistentVolumeClaim",)):', "code")
+    picture.text(410, 222, "delete_objects, keeping claims:", "code")
     picture.text(410, 240, "the claim stays, and the next start uses it", "soft")
     return picture
 
