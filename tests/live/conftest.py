@@ -11,7 +11,7 @@ import pytest
 import urllib3
 from kubernetes import client
 
-from lab_storage import LabObjectNames, LabStorage, LiveLabStorage
+from lab_storage import LabObjectNames, LabStorage, LiveLabStorage, PodPhase
 from lab_storage.testing import EmbeddedServer
 from tests.support.labs import timeout_of
 
@@ -117,3 +117,16 @@ def live(live_of: LiveOf) -> LiveLabStorage:
     storage = live_of()
     storage.wait_until_synced(timeout_of(PATIENCE_SECONDS))
     return storage
+
+
+def eventually(expected: Any, get: Any) -> None:
+    """Wait until something is the case."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while get() != expected and time.monotonic() < until:
+        time.sleep(0.01)
+    assert expected == get()
+
+
+def read(live: LabStorage, user: str, seconds: float = PATIENCE_SECONDS) -> PodPhase | None:
+    """Read the phase of a user's pod."""
+    return live.read_pod_phase(names(user), timeout_of(seconds))

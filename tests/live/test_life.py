@@ -16,8 +16,7 @@ import pytest
 import structlog
 
 from lab_storage import LabStorage, PodPhase
-from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World
-from tests.live.test_reading import eventually, read
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, read
 from tests.support.labs import timeout_of
 
 

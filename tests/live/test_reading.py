@@ -23,21 +23,8 @@ from lab_storage import (
 )
 from lab_storage._api.following import asking as _asking
 from lab_storage.testing import Answer, Silence
-from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, names
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, names, read
 from tests.support.labs import lab_of, timeout_of
-
-
-def eventually(expected: Any, get: Any) -> None:
-    """Wait until something is the case."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while get() != expected and time.monotonic() < until:
-        time.sleep(0.01)
-    assert expected == get()
-
-
-def read(live: LabStorage, user: str, seconds: float = PATIENCE_SECONDS) -> PodPhase | None:
-    """Read the phase of a user's pod."""
-    return live.read_pod_phase(names(user), timeout_of(seconds))
 
 
 def test_thousand_reads_cost_no_request(world: World, live_of: LiveOf) -> None:

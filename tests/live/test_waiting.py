@@ -25,8 +25,7 @@ from lab_storage import (
     Timeout,
 )
 from lab_storage.testing import Silence
-from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, names
-from tests.live.test_reading import eventually, read
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, names, read
 from tests.support.labs import timeout_of
 
 PULL_FAILED = {
