@@ -90,7 +90,9 @@ class LabStorage:
     ------
     TypeError
         If ``api_client`` is not a ``kubernetes.client.ApiClient``, ``logger`` is not a logger of
-        structlog, or ``observer`` cannot be called. The error says what to pass.
+        structlog, or ``observer`` cannot be called. The error says what to pass. Also if the pool
+        manager of ``api_client``, or its TLS context, would make connections on which no
+        deadline can be kept.
 
     Notes
     -----

@@ -37,6 +37,8 @@ class Run(Generic[T]):
         self._function = function
         # What structlog has bound in the thread that asks counts in the other too.
         self._context = contextvars.copy_context()
+        # Whoever takes it runs the function: a single step.
+        self._right = [True]
         self.waiting: list[Signal] = []
         self.done = False
         # Nobody else has its result: whoever was to run it was interrupted.
@@ -45,6 +47,19 @@ class Run(Generic[T]):
         self.value: Any = None
         self.error: BaseException | None = None
         self._trace: TracebackType | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody runs the function, or has done so."""
+        return not self._right
+
+    def take(self) -> bool:
+        """Take it upon oneself to run the function; whether nobody else did before."""
+        try:
+            self._right.pop()
+        except IndexError:
+            return False
+        return True
 
     def execute(self) -> None:
         """Run the function. Raises nothing of its own."""
@@ -103,13 +118,12 @@ class Background:
         """
         renew_if_forked()
         while True:
-            new = Run(function)
-            run = self._runs.setdefault(key, new)
-            if run is new:
-                self._begin(key, run)
+            run = self._runs.setdefault(key, Run(function))
+            # Not the first alone does so: whoever made it may have been interrupted since.
+            is_own = not run.is_taken and self._schedule(key, run)
             if not run.done:
                 self._wait(run, exchange, seconds)
-            if run is new or not run.abandoned:
+            if is_own or not run.abandoned:
                 return run
 
     def _wait(self, run: Run[Any], exchange: Exchange, seconds: float) -> None:
@@ -124,26 +138,32 @@ class Background:
             exchange.seconds()
             raise IdleError(f"nothing heard for {seconds:g} s")
 
-    def _begin(self, key: Hashable, run: Run[Any]) -> None:
+    def _schedule(self, key: Hashable, run: Run[Any]) -> bool:
+        """Have a thread execute a run; without one, do it here. Whether it was done here."""
         task = key, run
+        self._todo.append(task)
+        if self._wake_thread() or self._start_thread():
+            return False
+        _remove(self._todo, task)
         try:
-            self._todo.append(task)
-            if self._wake_thread() or self._start_thread() or not _remove(self._todo, task):
-                return
+            if not run.take():
+                return False
             run.is_inline = True
             run.execute()
             # An error may be somebody's exception, raised into this thread alone.
             run.abandoned = run.error is not None
-            self._end(key, run)
         except BaseException:
-            # Somebody's exception again.
-            if run.is_inline or _remove(self._todo, task):
-                run.abandoned = True
-                self._end(key, run)
+            # Somebody's exception, between two steps.
+            run.abandoned = True
             raise
+        finally:
+            if run.is_inline or run.abandoned:
+                self._end(key, run)
+        return True
 
     def _end(self, key: Hashable, run: Run[Any]) -> None:
-        self._runs.pop(key, None)
+        if self._runs.get(key) is run:
+            self._runs.pop(key, None)
         run.done = True
         try:
             while True:
@@ -162,10 +182,10 @@ class Background:
         """Whether there is a thread that will come to what is to do."""
         place: list[bool] = []
         try:
-            place.extend(map(deque.pop, [self._places]))
-        except IndexError:
-            return True  # all are busy
-        try:
+            try:
+                place.extend(map(deque.pop, [self._places]))
+            except IndexError:
+                return True  # all are busy
             thread = threading.Thread(
                 target=self._work, args=(place,), name=self._name, daemon=True
             )
@@ -191,8 +211,9 @@ class Background:
                     key, run = self._todo.popleft()
                 except IndexError:
                     break
-                run.execute()
-                self._end(key, run)
+                if run.take():
+                    run.execute()
+                    self._end(key, run)
                 del key, run
             signal = Signal()
             self._idle.append(signal)
