@@ -16,6 +16,7 @@ import pytest
 import urllib3
 from kubernetes import client
 
+from tests.plane import enclosure
 from tests.plane import node as node_module
 from tests.plane.control_plane import ControlPlane
 from tests.plane.enclosure import CGROUPS, PREFIX
@@ -23,6 +24,7 @@ from tests.plane.keeper_process import descendants
 from tests.plane.node_image import IDLE
 from tests.plane.programs import NODE, ROOT
 from tests.support.cluster import Namespace, eventually, has_service_account
+from tests.support.processes import process_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,6 +267,35 @@ with ControlPlane(Path(sys.argv[1]), real_node=True) as plane:
     print(Traces.of(plane), flush=True)
     time.sleep(600)
 """
+
+
+class TestLeftovers:
+    """What stays where all who would remove it were killed at once."""
+
+    def test_next_one_removes_them(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Folders and control groups of processes that are dead go, those of others stay."""
+        with subprocess.Popen(["true"]) as process:
+            dead = f"{PREFIX}{process.pid}-a"
+        alive = f"{PREFIX}{os.getpid()}-b"
+        for name in (dead, alive):
+            (tmp_path / name / "etcd").mkdir(parents=True)
+            (tmp_path / "cgroups" / "memory" / name / "kubepods").mkdir(parents=True)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        monkeypatch.setattr(enclosure, "CGROUPS", tmp_path / "cgroups")
+
+        enclosure.sweep_after_the_dead()
+
+        assert {alive, "cgroups"} == {each.name for each in tmp_path.iterdir()}
+        assert [alive] == [each.name for each in (tmp_path / "cgroups" / "memory").iterdir()]
+
+    def test_orphans_are_reaped(self, real_node: ControlPlane) -> None:
+        """A process that has lost its parent becomes the keeper's, and leaves no zombie."""
+        real_node.node.run("sh", "-c", "sleep 0.1 & sleep 0.1 &")
+
+        keeper = real_node.pids["keeper"]
+        eventually(
+            lambda: not [each for each in descendants(keeper) if process_state(each) == "Z"]
+        )
 
 
 class TestWhereItCannotRun:

@@ -70,6 +70,10 @@ done
 mkdir -p $2/kubelet $2/logs $2/plugins $2/cni
 # Version 2 has one hierarchy of control groups, version 1 one for each controller.
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    # The kubelet wants all there are; of these systemd hands on some.
+    for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
+        echo +$controller >/sys/fs/cgroup/cgroup.subtree_control
+    done
     mkdir /sys/fs/cgroup/$3
 else
     for hierarchy in $(ls -d /sys/fs/cgroup/*/ | xargs -n 1 realpath | sort -u); do

@@ -101,6 +101,11 @@ def spec(*containers: Json, restart: str = "Always", grace: int = 1, **fields: A
     }
 
 
+def asking(**requests: str) -> Json:
+    """A container that needs so much of the node."""
+    return container(FOREVER, resources={"requests": requests})
+
+
 def mounting(
     volume: Json, command: str = FOREVER, mount: Json | None = None, **fields: Any
 ) -> Json:

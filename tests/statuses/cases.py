@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from . import ends, lives, nodes, starts
+from . import alone, ends, lives, nodes, starts
 
-CASES = {each.name: each for each in (*ends.CASES, *starts.CASES, *lives.CASES, *nodes.CASES)}
+CASES = {
+    each.name: each for module in (ends, starts, lives, nodes, alone) for each in module.CASES
+}
