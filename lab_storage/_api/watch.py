@@ -55,6 +55,7 @@ OVERTIME_SECONDS = 10.0
 # Silence is not doubted sooner than this; the last look is so long before the deadline, or less.
 LEAST_SILENCE_SECONDS = 0.75
 LAST_LOOK_SECONDS = 1.0
+LONGEST_LOOK_SECONDS = 2.0
 # How many objects that are gone are remembered, in case the server repeats something of them.
 MOST_GONE = 1000
 
@@ -296,7 +297,7 @@ class _Follower:
             self._looks_last = False
         try:
             # The watch is not read meanwhile.
-            look = self._call.aside(self._silence_seconds)
+            look = self._call.aside(min(self._silence_seconds, LONGEST_LOOK_SECONDS))
             found = look.request(self._request, Answer.read_list)
         except (KubernetesError, OperationTimeoutError) as error:
             self._call.check()
