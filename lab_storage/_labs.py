@@ -8,12 +8,13 @@ from typing import Any
 
 from lab_storage._api.answer import mapping_at
 from lab_storage._api.call import Call
+from lab_storage._api.changes import DELETED, LISTED
 from lab_storage._api.creation import create as create_object
 from lab_storage._api.creation import manager_of
 from lab_storage._api.discovery import Discovery
 from lab_storage._api.objects import read_model
 from lab_storage._api.request import Request, list_of_one
-from lab_storage._api.watch import DELETED, LISTED, follow
+from lab_storage._api.watch import follow
 from lab_storage._api.workers import Workers
 from lab_storage._manifests.kinds import (
     CONFIG_MAP,

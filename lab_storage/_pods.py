@@ -7,11 +7,12 @@ from typing import Any
 
 from lab_storage._api.answer import Answer, mapping_at
 from lab_storage._api.call import Call
+from lab_storage._api.changes import ADDED, DELETED, LISTED, MOST_GONE
 from lab_storage._api.deletion import delete as delete_object
 from lab_storage._api.objects import read
 from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.versions import identity
-from lab_storage._api.watch import ADDED, DELETED, LISTED, MOST_GONE, follow
+from lab_storage._api.watch import follow
 from lab_storage._manifests.kinds import EVENT, POD
 from lab_storage._starts import text_of
 from lab_storage.models import PodPhase

@@ -7,9 +7,10 @@ from typing import Any
 
 from lab_storage._api.answer import Answer
 from lab_storage._api.call import Call
+from lab_storage._api.changes import DELETED, LISTED
 from lab_storage._api.objects import read_metadata
 from lab_storage._api.request import Request, list_of_one, to_body
-from lab_storage._api.watch import DELETED, LISTED, follow
+from lab_storage._api.watch import follow
 from lab_storage._manifests.kinds import Kind
 from lab_storage.exceptions import KubernetesError
 

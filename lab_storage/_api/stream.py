@@ -67,6 +67,9 @@ class Stream:
                 line = b"".join((*begun, end, b"\n"))
                 begun.clear()
                 begun_bytes = 0
+                if line.isspace():
+                    # Something keeps the connection alive: nothing has been said.
+                    self._exchange.on_quiet()
                 yield line
             begun.append(rest)
             begun_bytes += len(rest)

@@ -12,30 +12,23 @@ import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from lab_storage._api.answer import Answer, SilenceError, TransientError, mappings_at
 from lab_storage._api.call import Call
+from lab_storage._api.changes import ADDED, DELETED, LISTED, MODIFIED, Change, Reported
 from lab_storage._api.client import IDLE_SECONDS
 from lab_storage._api.lines import BLANK, read_lines
 from lab_storage._api.request import Request
 from lab_storage._api.stream import Stream
 from lab_storage._api.versions import (
-    identity,
     is_later,
     is_object,
-    place_of,
-    skeleton_of,
     version_of,
 )
 from lab_storage.exceptions import KubernetesError, OperationTimeoutError
-
-ADDED: Final = "ADDED"
-MODIFIED: Final = "MODIFIED"
-DELETED: Final = "DELETED"
-LISTED: Final = "LISTED"
 
 # The server ends a watch by itself after this, somewhat below the idle limit:
 # then a silence of that length means that nobody is there any more. Random, so
@@ -56,31 +49,6 @@ OVERTIME_SECONDS = 10.0
 LEAST_SILENCE_SECONDS = 0.75
 LAST_LOOK_SECONDS = 1.0
 LONGEST_LOOK_SECONDS = 2.0
-# How many objects that are gone are remembered, in case the server repeats something of them.
-MOST_GONE = 1000
-
-
-@attrs.frozen
-class Change:
-    """What happened to an object.
-
-    Attributes
-    ----------
-    type
-        ``ADDED``, ``MODIFIED`` or ``DELETED``; or ``LISTED``, which says that
-        all that exists has been told.
-    object
-        The object as the server sent it. Of a deletion that was found out by
-        listing, its metadata alone: uid, name and namespace.
-    """
-
-    type: str
-    object: dict[str, Any]
-
-    @property
-    def uid(self) -> str:
-        """The UID, or where a server sends none, the name."""
-        return identity(self.object)
 
 
 def follow(
@@ -100,7 +68,7 @@ def follow(
     request
         The list of the objects, with a selector.
     order
-        The key by which objects that were listed at once are told.
+        The key by which objects that were listed at once are reported.
     while_quiet
         Called again and again while nothing happens, in the thread that waits. The watch is
         not read meanwhile.
@@ -124,16 +92,16 @@ def follow(
     -----
     What it guarantees:
 
-    - State decides, not the event. What exists is told first; whenever the
+    - State decides, not the event. What exists is reported first; whenever the
       thread of events may be broken, everything is listed again and compared
-      with what was told, and the difference comes as ``ADDED``, ``MODIFIED``
+      with what was reported, and the difference comes as ``ADDED``, ``MODIFIED``
       and ``DELETED``, followed by ``LISTED``.
     - A watch that ends is resumed from the last version seen, those of
-      bookmarks included; the same version of an object is never told twice,
+      bookmarks included; the same version of an object is never reported twice,
       whatever the server repeats. After an orderly end that happens at once, after a
       failure by the pauses of `lab_storage._api.retry`, which begin anew whenever a
       watch has worked. A server that ends each watch at once is not asked in a loop.
-    - Objects are followed by UID. A new one of the same name is told as the
+    - Objects are followed by UID. A new one of the same name is reported as the
       ``DELETED`` of the old and an ``ADDED``.
     - A stream that says nothing for `IDLE_SECONDS` is opened anew. Where the deadline is nearer,
       a silence of a third of the time that was left is doubted: the objects are listed, and
@@ -175,12 +143,7 @@ class _Follower:
         left = call.timeout._left()
         self._last_look_seconds = min(LAST_LOOK_SECONDS, left / 5)
         self._looks_last = looks_last and left > LEAST_SILENCE_SECONDS
-        # By UID: version, and what a DELETED needs to say. Not the objects, which
-        # can be large and of which there can be many waits.
-        self._known: dict[str, tuple[str | None, dict[str, Any]]] = {}
-        # Who has a name now, and who was deleted at which version.
-        self._holders: dict[tuple[str, str], str] = {}
-        self._gone: dict[str, str | None] = {}
+        self._reported = Reported()
         self._version: str | None = None
         self._in_doubt = True
         self._doubted_at = 0.0
@@ -231,21 +194,12 @@ class _Follower:
         content, self._found = self._found, None
         if content is None:
             content = self._call.request(self._request, Answer.read_list)
-        items = [item for item in mappings_at(content, "items") if is_object(item)]
+        items = _items_of(content)
         if self._order is not None:
             items.sort(key=self._order)
         self._version = version_of(content)
         self._in_doubt = False
-        listed = {identity(item) for item in items}
-        for uid in [uid for uid in self._known if uid not in listed]:
-            yield self._forget(uid, self._version)
-        for item in items:
-            version = version_of(item)
-            known = self._known.get(identity(item))
-            # A list is the truth: also where its version is an older one, as after a
-            # backup of etcd has been restored.
-            if version is None or known is None or known[0] != version:
-                yield from self._learn(item)
+        yield from self._reported.compare(items, self._version)
         yield Change(LISTED, {})
 
     def _watch(self) -> Iterator[Change]:
@@ -262,9 +216,7 @@ class _Follower:
         stream.while_quiet(self._on_quiet)
         try:
             for line in read_lines(stream, seconds):
-                if line is BLANK:
-                    self._doubt_silence()
-                else:
+                if line is not BLANK:
                     self._heard_at = monotonic()
                 yield from self._handle(line)
                 if self._in_doubt:
@@ -303,16 +255,9 @@ class _Follower:
             self._call.check()
             raise SilenceError("the watch is silent, and nobody answers") from error
         self._heard_at = monotonic()
-        if self._has_news(found):
+        if self._reported.is_outdated_by(_items_of(found)):
             self._found, self._in_doubt = found, True
             raise SilenceError("the watch is silent, although something has happened")
-
-    def _has_news(self, content: dict[str, Any]) -> bool:
-        """Whether a list shows anything later than what was told."""
-        items = [item for item in mappings_at(content, "items") if is_object(item)]
-        return self._known.keys() != {identity(item) for item in items} or any(
-            is_later(version_of(item) or "", self._known[identity(item)][0]) for item in items
-        )
 
     def _open(self, seconds: int) -> Stream:
         query = {
@@ -340,14 +285,13 @@ class _Follower:
         if kind == "BOOKMARK" and is_object(content):
             self._advance(content)
         elif kind in (ADDED, MODIFIED, DELETED) and is_object(content):
-            is_stale = self._is_stale(content)
+            is_stale = self._reported.is_stale(content)
             if self._advance(content):
                 self._has_worked = True
             if kind != DELETED:
                 if not is_stale:
-                    yield from self._learn(content)
-            elif identity(content) in self._known:
-                self._forget(identity(content), version_of(content))
+                    yield from self._reported.learn(content)
+            elif self._reported.forget(content):
                 yield Change(DELETED, content)
         else:
             self._doubt(kind)
@@ -359,36 +303,6 @@ class _Follower:
             return False
         self._version = version
         return True
-
-    def _is_stale(self, content: dict[str, Any]) -> bool:
-        """Whether this was told before, or is from before what was told."""
-        uid, version = identity(content), version_of(content)
-        holder = self._holders.get(place_of(content), uid)
-        known, _ = self._known.get(holder, (None, {}))
-        return version is not None and not (
-            is_later(version, known) and is_later(version, self._gone.get(uid))
-        )
-
-    def _learn(self, content: dict[str, Any]) -> Iterator[Change]:
-        """An object exists: yield what is new about that."""
-        uid, version, place = identity(content), version_of(content), place_of(content)
-        holder = self._holders.get(place, uid)
-        if holder != uid:
-            yield self._forget(holder, version)
-        kind = MODIFIED if uid in self._known else ADDED
-        self._gone.pop(uid, None)
-        self._known[uid] = version, skeleton_of(content)
-        self._holders[place] = uid
-        yield Change(kind, content)
-
-    def _forget(self, uid: str, version: str | None) -> Change:
-        """An object does not exist any more."""
-        _, skeleton = self._known.pop(uid)
-        self._holders.pop(place_of(skeleton), None)
-        self._gone[uid] = version
-        if len(self._gone) > MOST_GONE:
-            del self._gone[next(iter(self._gone))]
-        return Change(DELETED, skeleton)
 
     def _doubt(self, kind: Any) -> None:
         """Something was said that cannot be read."""
@@ -411,3 +325,7 @@ class _Follower:
             # version asks etcd (kubernetes#91073).
             self._in_doubt = True
         return self._call.judge(self._request, answer)
+
+
+def _items_of(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in mappings_at(content, "items") if is_object(item)]

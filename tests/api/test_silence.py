@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from lab_storage import LabStorage, OperationTimeoutError, PodPhase, Timeout
+from lab_storage._api import changes as changes_module
 from lab_storage._api import watch
+from lab_storage._api.changes import LISTED, MODIFIED
 from lab_storage._api.request import list_of_one
-from lab_storage._api.watch import LISTED, MODIFIED, follow
+from lab_storage._api.watch import follow
 from lab_storage._manifests.kinds import POD
 from tests.support.calls import call_of
 from tests.support.fixtures import StorageOf
@@ -171,7 +173,7 @@ def test_memory_of_what_is_gone_does_not_grow(
     logger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the latest objects that are gone are remembered; of these, nothing old is told."""
-    monkeypatch.setattr(watch, "MOST_GONE", 3)
+    monkeypatch.setattr(changes_module, "MOST_GONE", 3)
     lines = []
     for number in range(10):
         lines.append(line("ADDED", pod(20 + 2 * number, uid=f"u{number}")))
@@ -181,7 +183,7 @@ def test_memory_of_what_is_gone_does_not_grow(
         changes = follow_pods(villain, logger)
         told = take(changes, 22)
         state = changes.gi_yieldfrom.gi_frame.f_locals["self"]  # type: ignore[attr-defined]
-        assert 3 == len(state._gone)
+        assert 3 == len(state._reported._gone)
         changes.close()
     assert [("ADDED", "u9", "38"), ("DELETED", "u9", "39"), ("ADDED", "last", "50")] == told[-3:]
 

@@ -13,17 +13,9 @@ import pytest
 from structlog.testing import LogCapture
 
 from lab_storage import KubernetesError, OperationTimeoutError
+from lab_storage._api.changes import ADDED, DELETED, LISTED, MODIFIED, Change
 from lab_storage._api.request import Request
-from lab_storage._api.watch import (
-    ADDED,
-    DELETED,
-    LISTED,
-    LONGEST_WATCH_SECONDS,
-    MODIFIED,
-    SHORTEST_WATCH_SECONDS,
-    Change,
-    follow,
-)
+from lab_storage._api.watch import LONGEST_WATCH_SECONDS, SHORTEST_WATCH_SECONDS, follow
 from lab_storage._manifests.kinds import POD
 from tests.support.calls import call_of
 from tests.support.labs import timeout_of

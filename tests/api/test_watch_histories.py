@@ -28,9 +28,10 @@ from urllib3.exceptions import ProtocolError
 from lab_storage import OperationCancelledError, Timeout
 from lab_storage._api import watch as _watch
 from lab_storage._api.call import Call
+from lab_storage._api.changes import ADDED, DELETED, LISTED, MODIFIED, Change
 from lab_storage._api.client import Client
 from lab_storage._api.request import Request
-from lab_storage._api.watch import ADDED, DELETED, LISTED, MODIFIED, Change, follow
+from lab_storage._api.watch import follow
 from lab_storage._manifests.kinds import CONFIG_MAP
 from lab_storage._transport.exchange import IdleError
 from tests.support.pauses import replace_pauses

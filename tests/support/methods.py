@@ -9,6 +9,7 @@ from tests.support.states import LAB, NAMES, Call
 METHODS: dict[str, Call] = {
     "create": lambda storage, timeout: storage.create(LAB, timeout),
     "delete_namespace": lambda storage, timeout: storage.delete_namespace("lab", timeout),
+    "delete_objects": lambda storage, timeout: storage.delete_objects(LAB, timeout),
     "delete_pod": lambda storage, timeout: storage.delete_pod(NAMES, timeout),
     "list_labs": lambda storage, timeout: storage.list_labs("", timeout),
     "list_namespaces": lambda storage, timeout: storage.list_namespaces("", timeout),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any
 
+from lab_storage._api.changes import Change
 from lab_storage._api.request import Request
-from lab_storage._api.watch import Change, follow
+from lab_storage._api.watch import follow
 from lab_storage._manifests.kinds import POD
 from tests.support.calls import call_of
 from tests.support.labs import timeout_of
