@@ -9,8 +9,8 @@ from typing import Any
 
 from lab_storage._api.answer import mapping_at
 from lab_storage._api.call import Call
-from lab_storage._api.pod_json import waiting
 from lab_storage._api.changes import DELETED, LISTED
+from lab_storage._api.pod_json import waiting
 from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import follow
 from lab_storage._diagnoses import read_events

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from lab_storage._api.call import Call
 from lab_storage._transport.background import start_thread
 from lab_storage._transport.fork import renew_after_fork, renew_if_forked
-from lab_storage.exceptions import LabStorageError
+from lab_storage.exceptions import LabStorageError, OperationTimeoutError
 from lab_storage.timeout import Signal
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class _Batch:
             self._abandon()
             raise
         if self._errors:
-            raise self._errors[0]
+            raise _most_telling(self._errors)
         return self._results
 
     def _start_helpers(self, wanted: int) -> None:
@@ -164,3 +164,12 @@ class _Batch:
         timeout._wait(self._wake, timeout._left())
         if not self._all_gone.wait(GRACE_SECONDS) and not self._errors:
             self._call.check()
+
+
+def _most_telling(errors: Sequence[BaseException]) -> BaseException:
+    """The first; but of those at the deadline, one that says what was missing."""
+    first = errors[0]
+    if isinstance(first, OperationTimeoutError) and first.last is None:
+        timeouts = (each for each in errors if isinstance(each, OperationTimeoutError))
+        return next((each for each in timeouts if each.last is not None), first)
+    return first

@@ -41,11 +41,11 @@ def wait(storage: LabStorage, timeout: Timeout) -> PodPhase | None:
 def deaf(
     change_after: float, *, watch_act: Act | None = None
 ) -> tuple[Callable[[Seen], Act], list[float]]:
-    """A server whose watches are silent, and whose pod runs after some time.
+    """A server whose watches are silent, and whose pod runs some time after the first list.
 
     The list has when each list was asked for.
     """
-    began = timeout_of(1000)
+    began: list[Timeout] = []
     asked: list[float] = []
 
     def script(request: Seen) -> Act:
@@ -53,7 +53,8 @@ def deaf(
             return json_answer({"metadata": {}, "items": []})
         if request.is_watch:
             return watch_act or stream()
-        asked.append(began.elapsed())
+        began.append(timeout_of(1000))
+        asked.append(began[0].elapsed())
         is_running = asked[-1] >= change_after
         return listed(pod(20, "Running") if is_running else pod())
 

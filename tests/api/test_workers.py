@@ -308,3 +308,22 @@ class TestEnd:
             Workers().run(call, [task] * 3)
 
         wait_for(lambda: not helpers(), 2)
+
+
+def test_deadline_is_reported_with_what_was_missing(call: Call) -> None:
+    """One task had just begun, and knows nothing; another was waiting for something."""
+    both = threading.Barrier(2)
+
+    def knowing(part: Call) -> None:
+        both.wait(10)
+        with pytest.raises(OperationCancelledError):
+            part.sleep(60)
+        raise OperationTimeoutError("Testing", None, 1.0, "503")
+
+    def beginning(_: Call) -> None:
+        both.wait(10)
+        raise OperationTimeoutError("Testing", None, 1.0)
+
+    with pytest.raises(OperationTimeoutError) as caught:
+        Workers().run(call, [beginning, knowing])
+    assert "503" == caught.value.last
