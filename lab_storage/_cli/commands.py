@@ -9,6 +9,7 @@ from typing import Any
 import click
 from kubernetes.client import ApiClient
 
+from lab_storage._cli.cleanup import gc, list_labs
 from lab_storage._cli.completion import complete_reasons
 from lab_storage._cli.failures import Exit, FailedError, OutputLostError
 from lab_storage._cli.lab_file import Named
@@ -198,18 +199,6 @@ def show(session: Session, named: Named) -> None:
     session.screen.result(found)
 
 
-@click.command("list", epilog=examples("list --prefix lab-"))
-@with_session("30s")
-@click.option("--prefix", default="", metavar="TEXT", help="Only names with this prefix.")
-def list_namespaces(session: Session, prefix: str) -> None:
-    """List the names of namespaces."""
-    with session.call("Listing the namespaces") as call:
-        found = call.storage.list_namespaces(prefix, call.timeout)
-    for name in found:
-        session.screen.line(name)
-    session.screen.result(found)
-
-
 @click.command(epilog=examples("delete-pod -f lab.yaml", "delete-pod -n lab-jovyan --pod lab"))
 @with_session("2m", lab=("namespace", "pod"))
 def delete_pod(session: Session, named: Named) -> None:
@@ -278,7 +267,8 @@ COMMANDS = (
     wait,
     why,
     show,
-    list_namespaces,
+    list_labs,
     delete_pod,
     delete_namespace,
+    gc,
 )

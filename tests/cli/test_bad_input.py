@@ -343,7 +343,7 @@ def test_a_cluster_that_is_broken_gets_a_line(program: Program, server: Embedded
 
     assert (3, "") == (done.returncode, done.stdout)
     assert 1 == len(done.stderr.splitlines())
-    assert "lab-storage: Listing the namespaces timed out after 1." in done.stderr
+    assert "lab-storage: Listing the labs timed out after 1." in done.stderr
     assert "no leader" in done.stderr
     assert f"[{server.host}]" in done.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -255,19 +256,29 @@ def test_show_gives_the_objects_as_json(run_here: RunHere, lab: LabObjectNames) 
     )
 
 
-def test_list_gives_the_names_with_a_prefix(program: Program, lab: LabObjectNames) -> None:
-    """One a line."""
+def test_list_shows_the_labs_with_a_prefix(program: Program, running_lab: LabObjectNames) -> None:
+    """A line for each pod: phase, readiness and age."""
     done = program.run("list", "--prefix", "lab-")
 
-    assert (0, "lab-jovyan\n", "") == (done.returncode, done.stdout, done.stderr)
+    assert (0, "") == (done.returncode, done.stderr)
+    heading, line = done.stdout.splitlines()
+    assert ["NAMESPACE", "PHASE", "READY", "AGE", "POD"] == heading.split()
+    namespace, phase, ready, age, pod = line.split()
+    assert ("lab-jovyan", "Running", "yes", "lab") == (namespace, phase, ready, pod)
+    assert re.fullmatch(r"\d+s", age)
 
 
-def test_list_gives_all_names_without_a_prefix(run_here: RunHere, lab: LabObjectNames) -> None:
-    """As JSON it is a list."""
+def test_list_gives_all_namespaces_without_a_prefix(
+    run_here: RunHere, running_lab: LabObjectNames
+) -> None:
+    """As JSON it is a list, with the pods of each."""
     code, output, _ = run_here("list", "--json")
 
     names = ["default", "kube-node-lease", "kube-public", "kube-system", "lab-jovyan"]
-    assert (0, names) == (code, json.loads(output))
+    labs = json.loads(output)
+    assert (0, names) == (code, [each["namespace"] for each in labs])
+    (pod,) = labs[-1]["pods"]
+    assert ("lab", "Running", True) == (pod["name"], pod["phase"], pod["is_ready"])
 
 
 def test_delete_pod_is_done_once_it_is_gone(
@@ -350,7 +361,10 @@ def test_retries_are_seen_in_the_log_alone(program: Program, server: EmbeddedSer
     debug = program.run("list", "--debug")
 
     assert (0, "") == (quiet.returncode, quiet.stderr)
-    assert (0, quiet.stdout) == (debug.returncode, debug.stdout)
+    # But for ages, which have grown.
+    shown = [[line.split()[0] for line in each.stdout.splitlines()] for each in (quiet, debug)]
+    assert 0 == debug.returncode
+    assert shown[0] == shown[1]
     assert "Retrying Kubernetes request" in debug.stderr
 
 

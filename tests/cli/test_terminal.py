@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -37,7 +38,7 @@ TITLES = {
     "phase": "Reading the phase",
     "wait": "Waiting for the pod",
     "show": "Reading the lab",
-    "list": "Listing the namespaces",
+    "list": "Listing the labs",
     "delete-pod": "Deleting the pod",
     "delete-namespace": "Deleting the namespace",
 }
@@ -209,12 +210,12 @@ def test_a_bar_shows_what_is_retried(program: Program, server: EmbeddedServer) -
     server.close()
 
     with program.on_terminal("list", "--timeout", "3") as terminal:
-        terminal.wait_for("Listing the namespaces")
+        terminal.wait_for("Listing the labs")
         terminal.wait_for("Connection refused")
         code, written = terminal.end()
 
     assert 3 == code
-    assert plain(written)[-1].startswith("lab-storage: Listing the namespaces timed out after 3.")
+    assert plain(written)[-1].startswith("lab-storage: Listing the labs timed out after 3.")
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
@@ -224,7 +225,8 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
     with program.on_terminal("list", "--prefix", "lab-", TERM="dumb") as terminal:
         code, written = terminal.end()
 
-    assert (0, "lab-jovyan\r\n") == (code, written)
+    heading, line, end = written.split("\r\n")
+    assert (0, "NAMESPACE", "lab-jovyan", "") == (code, heading.split()[0], line.split()[0], end)
 
 
 def test_json_is_all_that_a_pipe_gets(
@@ -237,5 +239,8 @@ def test_json_is_all_that_a_pipe_gets(
     with program.on_terminal(*arguments, script=f'exec "$@" >"{target}"') as terminal:
         code, written = terminal.end()
 
-    assert (0, '[\n  "lab-jovyan"\n]\n') == (code, target.read_text())
+    assert (0, ["lab-jovyan"]) == (
+        code,
+        [each["namespace"] for each in json.loads(target.read_text())],
+    )
     assert SHOW_CURSOR in written
