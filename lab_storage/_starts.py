@@ -20,11 +20,13 @@ from lab_storage.diagnosis import Examination, PodDiagnosis, PodTrouble, examine
 from lab_storage.exceptions import PodStartError
 from lab_storage.models import PodPhase
 
-# How long a pod's state says nothing new before its events are looked at; then again after so
-# long, and shortly before the deadline. With the watch, that is fewer than 6 requests a minute.
-QUIET_SECONDS = 3.0
-AGAIN_SECONDS = 40.0
+# A wait looks at its pod's events shortly before its deadline. A long one also does when the
+# pod's state has said nothing new for some seconds, and then once a minute. With the watch and
+# its checks, that is at most 6 requests a minute.
 LAST_LOOK_SECONDS = 2.0
+LONG_SECONDS = 90.0
+QUIET_SECONDS = 3.0
+AGAIN_SECONDS = 60.0
 # Between two looks, however the pod behaves.
 _REST_SECONDS = 20.0
 # The watch is not read meanwhile.
@@ -93,7 +95,7 @@ class Inquiry:
         self._request = request
         self._names = namespace, name
         left = call.timeout._left()
-        self._quiet_seconds = min(QUIET_SECONDS, left / 3)
+        self._is_long = left >= LONG_SECONDS
         self._rest_seconds = min(_REST_SECONDS, left / 3)
         self._last_look_seconds = min(LAST_LOOK_SECONDS, left / 5)
         self._pod: dict[str, Any] = {}
@@ -140,7 +142,7 @@ class Inquiry:
             return False
         if self._call.timeout._left() <= self._last_look_seconds:
             return True
-        is_quiet = now - self._quiet_since >= self._quiet_seconds
+        is_quiet = self._is_long and now - self._quiet_since >= QUIET_SECONDS
         return is_quiet and (not self._looked_since_news or since_look >= AGAIN_SECONDS)
 
     def _read_events(self) -> None:

@@ -130,8 +130,12 @@ def test_a_start_that_is_quick_reads_no_events(storage_of: StorageOf) -> None:
         assert 2 == len(villain.requests)
 
 
-def test_a_message_that_changes_its_counts_alone_is_nothing_new(storage_of: StorageOf) -> None:
+def test_a_message_that_changes_its_counts_alone_is_nothing_new(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such a pod is quiet: its events are read although its state changes all the time."""
+    for name, seconds in (("LONG", 1.0), ("QUIET", 0.5), ("LAST_LOOK", 0.0)):
+        monkeypatch.setattr(f"lab_storage._starts.{name}_SECONDS", seconds)
     lines: list[Any] = []
     for version in range(6, 14):
         said = f"waiting for pool with {version} machines"
@@ -142,6 +146,17 @@ def test_a_message_that_changes_its_counts_alone_is_nothing_new(storage_of: Stor
     with Villain(cluster(first, (made.event("MoonIsWrong", "no"),), watch)) as villain:
         assert last_of(storage_of(villain), 2.1).endswith("; MoonIsWrong: no")
         assert 1 <= events_requests(villain)
+
+
+def test_a_long_wait_looks_at_events_of_a_quiet_pod_early(storage_of: StorageOf) -> None:
+    """Once its state has said nothing new for some seconds, far from the deadline."""
+    started = line("MODIFIED", pod("Running", made.running(), version=6))
+    watch = stream(4.0, started)
+    with Villain(cluster(pod("Pending", CREATING), watch=watch)) as villain:
+        phase = storage_of(villain).wait_for_pod_start("lab", "lab-jovyan", timeout_of(120))
+
+        assert PodPhase.RUNNING == phase
+        assert 1 == events_requests(villain)
 
 
 def test_a_change_is_heard_while_events_are_silent(storage_of: StorageOf) -> None:
