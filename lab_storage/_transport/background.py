@@ -118,9 +118,9 @@ class Background:
         """
         renew_if_forked()
         while True:
-            run = self._runs.setdefault(key, Run(function))
-            # Not the first alone does so: whoever made it may have been interrupted since.
-            is_own = not run.is_taken and self._schedule(key, run)
+            new = Run(function)
+            run = self._runs.setdefault(key, new)
+            is_own = (run is new or self._is_forgotten(key, run)) and self._schedule(key, run)
             if not run.done:
                 self._wait(run, exchange, seconds)
             if is_own or not run.abandoned:
@@ -137,6 +137,11 @@ class Background:
         if not run.done:
             exchange.seconds()
             raise IdleError(f"nothing heard for {seconds:g} s")
+
+    def _is_forgotten(self, key: Hashable, run: Run[Any]) -> bool:
+        """Whether no thread will come to a run: whoever made it has been interrupted since."""
+        is_expected = (key, run) in self._todo and len(self._places) < self._most
+        return not run.is_taken and not is_expected
 
     def _schedule(self, key: Hashable, run: Run[Any]) -> bool:
         """Have a thread execute a run; without one, do it here. Whether it was done here."""
@@ -206,17 +211,21 @@ class Background:
 
     def _work(self, place: list[bool]) -> None:
         while True:
+            signal = Signal()
             while self._todo:
                 try:
                     key, run = self._todo.popleft()
                 except IndexError:
-                    break
+                    continue  # another thread has taken it
                 if run.take():
                     run.execute()
+                    # Before anybody hears of its end, and asks for the next.
+                    self._idle.append(signal)
                     self._end(key, run)
-                del key, run
-            signal = Signal()
-            self._idle.append(signal)
+                    del key, run
+                    break
+            else:
+                self._idle.append(signal)
             # Before this, somebody may have found no idle thread.
             if self._todo and _remove(self._idle, signal):
                 continue
