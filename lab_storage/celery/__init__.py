@@ -16,6 +16,6 @@ the module and the broker alone::
 """
 
 from lab_storage.celery.task import LabTask
-from lab_storage.celery.tasks import LabTasks, make_tasks
+from lab_storage.celery.tasks import LabTasks, load_storage, make_tasks
 
-__all__ = ["LabTask", "LabTasks", "make_tasks"]
+__all__ = ["LabTask", "LabTasks", "load_storage", "make_tasks"]

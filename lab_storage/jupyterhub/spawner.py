@@ -21,9 +21,9 @@ import structlog
 from jupyterhub import spawner as hub_spawner
 from kubernetes import client, config
 from tornado.web import HTTPError
+from traitlets import Bool, Integer, List, Unicode, Union, default
 from traitlets import Callable as CallableTrait
 from traitlets import Dict as DictTrait
-from traitlets import Integer, List, Unicode, Union, default
 
 from lab_storage import (
     FAIL_FAST,
@@ -72,6 +72,12 @@ def shared_storage() -> LabStorage:
     return LabStorage(client.ApiClient(configuration), logger)
 
 
+@functools.cache
+def shared_live_storage(prefix: str, namespace: str | None) -> LabStorage:
+    """Make the one storage with a watch of all labs that all spawners share."""
+    return shared_storage().live(prefix, namespace=namespace)
+
+
 def with_hint(text: str, diagnosis: PodDiagnosis | None) -> str:
     """Add what to do about it, if it is known what is wrong."""
     if diagnosis is None or diagnosis.trouble is None:
@@ -117,6 +123,13 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         config=True,
         help="A namespace that all labs share, instead of one for each. It exists already. The "
         "names in the lab file have to have the user jovyan in them then.",
+    )
+    live = Bool(
+        False,
+        config=True,
+        help="Poll and wait through one watch for all labs, instead of a request for each poll "
+        "and a connection for each start. It needs the right to list and watch pods in all "
+        "namespaces, or in the shared one.",
     )
     keep = List(
         Unicode(),
@@ -393,6 +406,9 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
 
     def make_storage(self) -> LabStorage:
         """Return the storage: one for all spawners."""
+        if self.live:
+            prefix = "" if self.namespace else self.namespace_prefix
+            return shared_live_storage(prefix, self.namespace or None)
         return shared_storage()
 
     async def url(self, timeout: Timeout) -> str:

@@ -387,6 +387,57 @@ class HubTests:
         assert f"Server ready at {url}" == list(hub.progress(user, server))[-1]["message"]
 
 
+class TestLive:
+    """Polls and waits through one watch for all labs."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def embedded(cls) -> Iterator[EmbeddedServer]:
+        """The embedded server."""
+        with EmbeddedServer() as embedded:
+            yield embedded
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def hub(
+        cls, embedded: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Hub]:
+        """A Hub whose spawners are switched to it by one line of configuration."""
+        try:
+            proxy = install_proxy()
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        folder = tmp_path_factory.mktemp("live")
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(json.dumps(embedded.kubeconfig()))
+        with Hub(folder, kubeconfig, proxy, "live-", traits={"live": True}) as hub:
+            hub.start()
+            yield hub
+
+    def test_polls_of_many_labs_ask_for_nothing(self, hub: Hub, embedded: EmbeddedServer) -> None:
+        """While the Hub polls each server once a second, no pod is asked for."""
+        users = ["ada", "grace", "hedy"]
+        hub.add_users(*users)
+        for user in users:
+            HubTests.start(hub, user)
+        before = len(embedded.requests)
+        time.sleep(4)
+        asked = [
+            each.path
+            for each in embedded.requests[before:]
+            if each.resource == "pods" and each.name is not None
+        ]
+        assert [] == asked
+
+    def test_pod_that_died_is_noticed(self, hub: Hub, embedded: EmbeddedServer) -> None:
+        """By the watch, at the next poll."""
+        hub.add_users("katherine")
+        HubTests.start(hub, "katherine")
+        core = client.CoreV1Api(embedded.api_client())
+        core.delete_namespaced_pod("lab", "live-katherine", grace_period_seconds=0)
+        eventually(lambda: {} == hub.servers("katherine"))
+
+
 class TestSharedNamespace:
     """One namespace for all users, and claims that outlive a stop: as kubespawner's defaults."""
 
