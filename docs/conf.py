@@ -36,7 +36,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(datetime|collections|typing|kubernetes|responses|os|types|click)\..*"),
     (r"py:.*", r"(str|int|float|bool|bytes|dict|list|tuple|frozenset|object|None|self|optional)"),
     (r"py:.*", r"(Any|Callable|Collection|Generator|Iterable|Mapping|PathLike|Sequence|Self)"),
-    (r"py:.*", r"(timedelta|TimeoutError|TypeError|ValueError|RuntimeError|ApiClient)"),
+    (r"py:.*", r"(datetime|timedelta|TimeoutError|TypeError|ValueError|RuntimeError|ApiClient)"),
     (r"py:.*", r"V1\w+"),
     # The protocol of a logger, which its docstring and the tutorial describe.
     (r"py:.*", r"Logger"),

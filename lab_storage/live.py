@@ -46,10 +46,10 @@ _SAYS_NOTHING = frozenset({"ContainerCreating", "PodInitializing"})
 class LiveLabStorage(LabStorage):
     """A `LabStorage` that follows the pods of all labs by one watch, on one connection.
 
-    Made by `LabStorage.live`, with the same methods and promises. `read_pod_phase`,
-    `wait_for_pod_start` and `list_labs` are answered from memory, which is never older than
-    ``max_age``: what cannot be proven is asked of the server, once for all who ask at that
-    moment. A pod that is not followed is asked for, never taken as missing.
+    Made by `LabStorage.live`, with the same methods and promises. `LabStorage.read_pod_phase`,
+    `LabStorage.wait_for_pod_start` and `LabStorage.list_labs` are answered from memory, which is
+    never older than ``max_age``: what cannot be proven is asked of the server, once for all who
+    ask at that moment. A pod that is not followed is asked for, never taken as missing.
 
     It needs the right to list and watch the pods that it follows. Without it, it warns once a
     minute, sends direct requests, and tries again after 1, 2, 4 … 60 s.
@@ -158,8 +158,8 @@ class LiveLabStorage(LabStorage):
 
         Notes
         -----
-        It ends as `watch_pod_events` does: without an error at a cancel, and by ``close()`` from
-        any thread.
+        It ends as `LabStorage.watch_pod_events` does: without an error at a cancel, and by
+        ``close()`` from any thread.
         """
         call = self._begin(timeout)
         return Interruptible(call, self._read_changes)
