@@ -117,6 +117,7 @@ class _Creation:
         self._call = call
         self._manager = manager
         self.may_exist = self.keep_existing = self.keep_own = False
+        self._is_perhaps_done = False
         self._looks_left = _LOOKS_AFTER_QUOTA
         self._rhythm = _Rhythm()
         self._post = Request(
@@ -173,7 +174,11 @@ class _Creation:
             if answer.is_success:
                 answer.read_object()
         except TransientError as error:
-            self.may_exist = self.may_exist or error.may_be_done
+            if error.may_be_done and not self._is_perhaps_done:
+                # Of looks, none has followed a POST yet. A second POST in a row would be charged
+                # to a quota, which may have no room for another object then.
+                self._rhythm = _Rhythm()
+                self.may_exist = self._is_perhaps_done = True
             raise
         return answer
 

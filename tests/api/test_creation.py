@@ -101,6 +101,18 @@ class TestBrokenServers:
             assert [1, 2] == [each.connection for each in villain.requests][:2]
 
 
+@pytest.mark.parametrize(("may_exist", "looks"), [(False, 1), (True, 2)])
+def test_lost_answer_is_looked_for_before_another_post(
+    may_exist: bool, looks: int, logger: Any
+) -> None:
+    """A second POST would be charged to the quota once more."""
+    cluster = Cluster(after=lambda request: reset if request.method == "POST" else None)
+    with Villain(cluster) as villain:
+        call = call_of(timeout_of(10), logger, villain.api_client())
+        create(call, may_exist=may_exist)
+        assert ["GET", "POST", "GET"][-1 - looks :] == [each.method for each in villain.requests]
+
+
 class TestRefusalsThatPass:
     """What a creation is refused for, and is not any more a moment later."""
 
