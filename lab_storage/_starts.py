@@ -86,7 +86,7 @@ def log_start(call: Call, request: Request, phase: PodPhase, diagnosis: PodDiagn
 class Inquiry:
     """Why a pod has not started, as far as is known; what a timeout of the wait reports.
 
-    The state of a pod that cannot mount a volume says ContainerCreating for ever. So its events
+    The state of a pod that cannot mount a volume says ContainerCreating forever. So its events
     are read too, when its state has said nothing new for some seconds, and seldom.
     """
 

@@ -46,7 +46,7 @@ def unwrapped(data: bytes, start: int, end: int) -> Span:
 
 
 def text(data: bytes, spans: list[Span]) -> str:
-    """The text of a field; of one that is there twice the last counts."""
+    """The text of a field; if it appears twice, the last one counts."""
     if not spans:
         return ""
     start, end = spans[-1]

@@ -107,7 +107,7 @@ def invalid_value(field: str, value: object, detail: str) -> Cause:
 
 
 def duplicate(field: str, value: str) -> Cause:
-    """Say that a value is there twice."""
+    """Say that a value appears twice."""
     return Cause("FieldValueDuplicate", field, f"Duplicate value: {json.dumps(value)}")
 
 

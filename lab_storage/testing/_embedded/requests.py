@@ -75,7 +75,7 @@ class Target:
     namespace, name, subresource
         Of which object; ``None`` where the path says nothing.
     query
-        The query parameters; of one that is there twice, the first.
+        The query parameters; of one that appears twice, the first.
     """
 
     verb: str
