@@ -140,9 +140,12 @@ class Inquiry:
         since_look = float("inf") if self._looked_at is None else now - self._looked_at
         if since_look < self._rest_seconds:
             return False
-        if self._call.timeout._left() <= self._last_look_seconds:
+        left = self._call.timeout._left()
+        if left <= self._last_look_seconds:
             return True
-        is_quiet = self._is_long and now - self._quiet_since >= QUIET_SECONDS
+        # In the last minute, that look will do.
+        is_early = self._is_long and left > AGAIN_SECONDS
+        is_quiet = is_early and now - self._quiet_since >= QUIET_SECONDS
         return is_quiet and (not self._looked_since_news or since_look >= AGAIN_SECONDS)
 
     def _read_events(self) -> None:

@@ -134,7 +134,7 @@ def test_a_message_that_changes_its_counts_alone_is_nothing_new(
     storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such a pod is quiet: its events are read although its state changes all the time."""
-    for name, seconds in (("LONG", 1.0), ("QUIET", 0.5), ("LAST_LOOK", 0.0)):
+    for name, seconds in (("LONG", 1), ("QUIET", 0.5), ("AGAIN", 0.5), ("LAST_LOOK", 0)):
         monkeypatch.setattr(f"lab_storage._starts.{name}_SECONDS", seconds)
     lines: list[Any] = []
     for version in range(6, 14):
