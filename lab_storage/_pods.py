@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from lab_storage._api.answer import Answer, mapping_at
 from lab_storage._api.call import Call
-from lab_storage._api.changes import ADDED, DELETED, LISTED, MOST_GONE
+from lab_storage._api.changes import ADDED, DELETED, LISTED, MOST_GONE, Change
 from lab_storage._api.deletion import delete as delete_object
 from lab_storage._api.objects import read
 from lab_storage._api.request import Request, list_of_one
@@ -74,11 +74,18 @@ def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None,
         collection=True,
     )
     call.debug("Watching events", list_of_one(POD, namespace, name))
+    yield from messages(call, follow(call, request, order=when), pod)
+
+
+def messages(
+    call: Call, changes: Iterable[Change], pod: dict[str, Any]
+) -> Generator[str, None, None]:
+    """Yield the messages of a pod's events, of which an event may be told more than once."""
     # By the event's UID: how often it is known to have happened.
     counts: dict[str, tuple[int, int]] = {}
     # Those of events that are gone, of which a server that lags behind may speak again.
     gone: dict[str, tuple[int, int]] = {}
-    for change in follow(call, request, order=_when):
+    for change in changes:
         event = change.object
         if change.type == LISTED:
             continue
@@ -143,7 +150,7 @@ def _counts(event: dict[str, Any]) -> tuple[int, int]:
     )
 
 
-def _when(event: dict[str, Any]) -> tuple[str, int, str]:
+def when(event: dict[str, Any]) -> tuple[str, int, str]:
     """When an event first happened, and which was written first within a second.
 
     The newer events API has microseconds in ``eventTime``, the core API seconds in

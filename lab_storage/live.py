@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from lab_storage import _inventory
+from lab_storage import _inventory, _pods
 from lab_storage._api.call import Call
+from lab_storage._api.following.event_feed import NoSharedWatchError
+from lab_storage._api.following.events import as_object, await_pod, follow_events
 from lab_storage._api.following.following import Following
 from lab_storage._api.following.listeners import ChangeReader
 from lab_storage._api.following.scope import Key, Scope
@@ -261,6 +263,20 @@ class LiveLabStorage(LabStorage):
         elif waiter.phase is not None:
             call.debug("Pod has started", request)
         return waiter.phase
+
+    def _follow_events(self, call: Call, namespace: str, name: str) -> Generator[str, None, None]:
+        following, key = self._following(), (namespace, name)
+        if not self._scope.covers(namespace):
+            return (yield from super()._follow_events(call, namespace, name))
+        try:
+            pod = as_object(await_pod(following, call, key))
+            changes = follow_events(following, call, key, _pods.when)
+            yield from _pods.messages(call, changes, pod)
+        except (KubernetesError, NoSharedWatchError) as error:
+            if isinstance(error, KubernetesError) and error.status != 403:
+                raise
+            # Whoever may not watch all may be allowed to watch these.
+        return (yield from super()._follow_events(call, namespace, name))
 
     def _read_changes(self, call: Call) -> Generator[PodChange, None, None]:
         following = self._following()

@@ -170,7 +170,7 @@ class PodSource:
         if opened.status == 406 and self._has_protobuf:
             self._has_protobuf = False
             return self.watch(call, query, seconds)
-        raise _judged(call, request, opened)
+        raise judged(call, request, opened)
 
     def _list(self, query: dict[str, str]) -> Request:
         if self._label_selector is not None:
@@ -219,7 +219,7 @@ class PodSource:
             self._has_protobuf = False
             return self._page(call, request, before, is_sent)
         if not answer.is_success:
-            raise _judged(call, request, answer)
+            raise judged(call, request, answer)
         page = read_page(answer)
         if page.version < before:
             raise TransientError("the answer is older than what is known")
@@ -249,7 +249,7 @@ class PodStream:
                 code = event.status.get("code")
                 status = code if isinstance(code, int) and 400 <= code <= 599 else 500
                 body = json.dumps(event.status).encode()
-                raise _judged(self._call, self._request, Answer(status, {}, body))
+                raise judged(self._call, self._request, Answer(status, {}, body))
             yield event
 
     def close(self) -> None:
@@ -257,7 +257,7 @@ class PodStream:
         self._stream.close()
 
 
-def _judged(
+def judged(
     call: Call, request: Request, answer: Answer
 ) -> GoneError | TransientError | KubernetesError:
     """What a refusal means for a list or a watch."""

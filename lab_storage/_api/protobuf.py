@@ -53,7 +53,7 @@ def text(data: bytes, spans: list[Span]) -> str:
     return data[start:end].decode("utf-8", "replace")
 
 
-def scan(
+def scan(  # noqa: C901 - one loop, which has to be quick
     data: bytes,
     at: int,
     end: int,
@@ -82,7 +82,12 @@ def scan(
                 size = data[at]
                 at += 1
                 if size >= 0x80:
-                    size, at = _varint(data, at - 1)
+                    # Nearly all that are long have two bytes. A call costs more than the rest.
+                    more = data[at]
+                    if more < 0x80:
+                        size, at = size & 0x7F | more << 7, at + 1
+                    else:
+                        size, at = _varint(data, at - 1)
                 begin = at
                 at += size
                 if tag in wanted:

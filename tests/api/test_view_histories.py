@@ -29,7 +29,7 @@ from lab_storage._api import pod_source as _pod_source
 from lab_storage._api import retry as _retry
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
-from lab_storage._api.following import feed as _feed
+from lab_storage._api.following import rounds as _rounds
 from lab_storage._api.following.asking import Asker
 from lab_storage._api.following.feed import Feed
 from lab_storage._api.following.health import Health
@@ -562,8 +562,8 @@ def play(script: list[Any], kind: Kind) -> Play:
     with ExitStack() as stack:
         # Pauses are another test's.
         stack.enter_context(patch.object(_retry, "_jitter", lambda _: 0.0))
-        stack.enter_context(patch.object(_feed, "_pause_seconds", lambda _: 0.0))
-        stack.enter_context(patch.object(_feed, "FIRST_REFUSAL_SECONDS", 0.0))
+        stack.enter_context(patch.object(_rounds, "_pause_seconds", lambda *_: 0.0))
+        stack.enter_context(patch.object(_rounds, "FIRST_REFUSAL_SECONDS", 0.0))
         stack.enter_context(patch.object(_pod_source, "PAGE_SIZE", 2))
         playing.feed.run()
     return playing

@@ -15,40 +15,29 @@ next, after a pause where that was a failure.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from contextlib import closing
 from time import monotonic
 from typing import Final
 
-from lab_storage._api.answer import SilenceError, TransientError
+from lab_storage._api.answer import TransientError
 from lab_storage._api.call import Call
 from lab_storage._api.following.health import Health
+from lab_storage._api.following.rounds import OVERTIME_SECONDS, Rounds
 from lab_storage._api.following.scope import Key
 from lab_storage._api.following.view import View
-from lab_storage._api.pod_source import GoneError, PodSource, PodStream
+from lab_storage._api.pod_source import PodSource, PodStream
 from lab_storage._api.pod_state import PodState
-from lab_storage._api.protobuf import DecodeError
-from lab_storage.exceptions import KubernetesError, OperationCancelledError
+from lab_storage.exceptions import KubernetesError
 
-# The API server itself ends any other request after a minute, and so may a load balancer.
-LONGEST_WATCH_SECONDS: Final = 50
 LONGEST_SILENCE_SECONDS: Final = 60.0
-# A watch that the server does not end by itself is left so much later.
-OVERTIME_SECONDS: Final = 2.0
-# A shorter one has no bookmark before it ends.
+# A shorter watch has no bookmark before it ends.
 SHORTEST_PROOF_SECONDS: Final = 2
-# Watches that end sooner than this are no reason to hurry.
-QUICK_SECONDS: Final = 1.0
-FIRST_PAUSE_SECONDS: Final = 0.1
-LONGEST_PAUSE_SECONDS: Final = 5.0
-FIRST_REFUSAL_SECONDS: Final = 1.0
-LONGEST_REFUSAL_SECONDS: Final = 60.0
 # A server whose lists stay older for so long has begun to count anew: a backup was restored.
 RESTORED_SECONDS: Final = 60.0
 
 
-class Feed:
+class Feed(Rounds):
     """What the thread does.
 
     Parameters
@@ -76,75 +65,17 @@ class Feed:
         max_age_seconds: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._call = call
+        super().__init__(call, health, max_age_seconds, clock)
         self._source = source
         self._view = view
-        self._health = health
-        self._clock = clock
-        # A watch lasts half as long as knowledge may be old: what is named at its beginning is
-        # proven before its end, and the next naming before the end of the next.
-        self._seconds = int(min(max(max_age_seconds / 2, 1), LONGEST_WATCH_SECONDS))
         self._proves = max_age_seconds > 0 and self._seconds >= SHORTEST_PROOF_SECONDS
         self._must_list = True
         self._streams_lists = True
         self._pages_next = False
-        self._is_hurried = True
         self._older_since: float | None = None
 
-    def run(self) -> None:
-        """Go on until the call is cancelled. Blocks."""
-        failures = refusals = 0
-        while True:
-            began = self._clock()
-            failure: Exception | None = None
-            try:
-                self._round(self._call.part())
-            except OperationCancelledError:
-                return
-            except Exception as error:
-                failure = error
-            is_quick = self._clock() - began < QUICK_SECONDS
-            if not is_quick:
-                failures = 0
-            failure = self._judge(failure, is_hurried=self._is_hurried and is_quick)
-            self._is_hurried = is_quick or failure is not None
-            if failure is None:
-                refusals = 0
-                continue
-            if isinstance(failure, KubernetesError):
-                refusals += 1
-                seconds = min(FIRST_REFUSAL_SECONDS * 2 ** (refusals - 1), LONGEST_REFUSAL_SECONDS)
-            else:
-                failures += 1
-                seconds = _pause_seconds(failures)
-                if isinstance(failure, TransientError):
-                    wanted = min(failure.not_before_seconds, LONGEST_REFUSAL_SECONDS)
-                    seconds = max(seconds, wanted)
-            self._health.fail(failure)
-            try:
-                if not isinstance(failure, SilenceError):
-                    self._call.sleep(seconds)
-            except OperationCancelledError:
-                return
-
-    def _judge(self, failure: Exception | None, *, is_hurried: bool) -> Exception | None:
-        """What is wrong, if anything is, after a round that ended so."""
-        if isinstance(failure, GoneError):
-            self._must_list = True
-            failure = None
-        elif isinstance(failure, DecodeError):
-            # Something may be lost.
-            self._must_list = True
-            failure = TransientError(f"the watch cannot be read: {failure}")
-        elif isinstance(failure, TransientError) and failure.status == 504:
-            # Perhaps "Too large resource version": this server has not seen that version yet. A
-            # list without a version asks etcd (kubernetes#91073).
-            self._must_list = True
-        if failure is None and is_hurried:
-            failure = TransientError("the watch ends as soon as it begins")
-        return failure
-
-    # -- A round ---------------------------------------------------------------------
+    def _lose_track(self) -> None:
+        self._must_list = True
 
     def _round(self, call: Call) -> None:
         if not self._must_list:
@@ -221,8 +152,3 @@ class Feed:
         if now - self._older_since > RESTORED_SECONDS:
             self._view.forget_version()
         raise TransientError("the list is older than what is known")
-
-
-def _pause_seconds(failures: int) -> float:
-    bound: float = min(FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 30), LONGEST_PAUSE_SECONDS)
-    return bound * random.uniform(0.75, 1)  # noqa: S311 - not a secret

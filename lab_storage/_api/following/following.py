@@ -14,6 +14,7 @@ import attrs
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
 from lab_storage._api.following.asking import Asker
+from lab_storage._api.following.event_feed import EventDesk
 from lab_storage._api.following.feed import LONGEST_SILENCE_SECONDS, Feed
 from lab_storage._api.following.health import Health
 from lab_storage._api.following.scope import Key, Scope
@@ -47,6 +48,8 @@ class Following:
         What is known.
     health
         How the watch fares.
+    desk
+        Where the events of pods are heard.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Following:
         source = PodSource(scope.namespace, scope.label_selector, wants=scope.covers, clock=clock)
         self._asker = Asker(source, self.view, max_age_seconds, clock)
         silence = min(max(max_age_seconds, SHORTEST_SILENCE_SECONDS), LONGEST_SILENCE_SECONDS)
+        self.desk = EventDesk(client, log, scope, max_age_seconds, silence)
         call = Call(client, self._timeout, log, idle_seconds=silence)
         self._feed = Feed(call, source, self.view, self.health, max_age_seconds, clock)
 

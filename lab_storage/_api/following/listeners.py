@@ -106,6 +106,33 @@ class StartWaiter:
         self.bell.ring()
 
 
+class PodSeeker:
+    """Waits for a pod to be there.
+
+    Attributes
+    ----------
+    bell
+        Rings when it is.
+    pod
+        The pod, as it was seen last.
+    """
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self.pod: PodState | None = None
+
+    def begin(self, pod: PodState | None) -> None:
+        """See whether it is there."""
+        if pod is not None:
+            self.pod = pod
+            self.bell.ring()
+
+    def see(self, key: Key, pod: PodState | None) -> None:
+        """See whether it is there now."""
+        del key
+        self.begin(pod)
+
+
 @attrs.frozen
 class Told:
     """A change, as a reader of changes is told it."""
