@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import closing
 from typing import Any
 
 from lab_storage._api.answer import Answer, mapping_at
@@ -74,7 +75,8 @@ def follow_events(call: Call, namespace: str, name: str) -> Generator[str, None,
         collection=True,
     )
     call.debug("Watching events", list_of_one(POD, namespace, name))
-    yield from messages(call, follow(call, request, order=when), pod)
+    with closing(follow(call, request, order=when)) as changes:
+        yield from messages(call, changes, pod)
 
 
 def messages(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -267,16 +267,18 @@ class LiveLabStorage(LabStorage):
     def _follow_events(self, call: Call, namespace: str, name: str) -> Generator[str, None, None]:
         following, key = self._following(), (namespace, name)
         if not self._scope.covers(namespace):
-            return (yield from super()._follow_events(call, namespace, name))
+            yield from super()._follow_events(call, namespace, name)
+            return
         try:
             pod = as_object(await_pod(following, call, key))
-            changes = follow_events(following, call, key, _pods.when)
-            yield from _pods.messages(call, changes, pod)
+            with closing(follow_events(following, call, key, _pods.when)) as changes:
+                yield from _pods.messages(call, changes, pod)
+            return
         except (KubernetesError, NoSharedWatchError) as error:
             if isinstance(error, KubernetesError) and error.status != 403:
                 raise
-            # Whoever may not watch all may be allowed to watch these.
-        return (yield from super()._follow_events(call, namespace, name))
+        # Whoever may not watch all may be allowed to watch these.
+        yield from super()._follow_events(call, namespace, name)
 
     def _read_changes(self, call: Call) -> Generator[PodChange, None, None]:
         following = self._following()
