@@ -269,13 +269,15 @@ class LiveLabStorage(LabStorage):
         if not self._scope.covers(namespace):
             yield from super()._follow_events(call, namespace, name)
             return
+        has_begun = False
         try:
             pod = as_object(await_pod(following, call, key))
             with closing(follow_events(following, call, key, _pods.when)) as changes:
-                yield from _pods.messages(call, changes, pod)
-            return
+                for message in _pods.messages(call, changes, pod):
+                    has_begun = True
+                    yield message
         except (KubernetesError, NoSharedWatchError) as error:
-            if isinstance(error, KubernetesError) and error.status != 403:
+            if has_begun or (isinstance(error, KubernetesError) and error.status != 403):
                 raise
         # Whoever may not watch all may be allowed to watch these.
         yield from super()._follow_events(call, namespace, name)
