@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import secrets
 import signal
 import stat
@@ -17,7 +18,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -47,6 +48,7 @@ from tests.support.labs import lab_of, names_of, timeout_of
 from tests.support.limits import LIMIT_SECONDS
 from tests.support.methods import METHODS
 from tests.support.processes import process_state
+from tests.support.shared import TENANT, await_rights, lab_in, names_in, shared_namespace
 from tests.support.states import wait_for
 
 if TYPE_CHECKING:
@@ -104,7 +106,10 @@ Inventory = dict[str, dict[str, Found]]
 
 
 def inventory(admin: client.ApiClient, crowd: str) -> Inventory:
-    """All that exists of the labs of a crowd: by namespace, and by kind and name."""
+    """All that exists of the labs of a crowd: by ``lab-USER``, and by kind and name.
+
+    The user is in the name of the lab's namespace or, in a shared one, in that of each object.
+    """
     core, networking = client.CoreV1Api(admin), client.NetworkingV1Api(admin)
     lists = {
         "Namespace": core.list_namespace,
@@ -122,30 +127,32 @@ def inventory(admin: client.ApiClient, crowd: str) -> Inventory:
             metadata = item["metadata"]
             namespace = metadata.get("namespace", metadata["name"])
             # The server's own controller puts its certificate into each namespace.
-            if namespace.startswith(f"lab-{crowd}-") and metadata["name"] != "kube-root-ca.crt":
+            user = re.search(f"{crowd}-[^/]*", f"{namespace}/{metadata['name']}")
+            if user is not None and metadata["name"] != "kube-root-ca.crt":
                 managers = {
                     field["manager"]
                     for field in metadata["managedFields"]
                     if "subresource" not in field
                 }
-                found[namespace][f"{kind} {metadata['name']}"] = Found(
+                found[f"lab-{user[0]}"][f"{kind} {metadata['name']}"] = Found(
                     metadata["uid"], frozenset(managers)
                 )
     return found
 
 
 def assert_whole(found: Mapping[str, Found], lab: LabObjects, operation_id: str) -> None:
-    """Assert that a namespace holds one lab, made by that operation, and nothing else."""
+    """Assert that there is one whole lab, made by that operation, and nothing else."""
     manifests = lab.to_manifests()
     expected = {f"{each['kind']} {each['metadata']['name']}" for each in manifests}
     by = frozenset({manager_of(operation_id)})
     assert dict.fromkeys(expected, by) == {name: each.managers for name, each in found.items()}
 
 
-def uids_of_events(admin: client.ApiClient, namespace: str) -> set[str]:
-    """The pods that there are events of."""
+def uids_of_events(admin: client.ApiClient, names: LabObjectNames) -> set[str]:
+    """The pods of a lab that there are events of."""
+    selector = f"involvedObject.kind=Pod,involvedObject.name={names.pod}"
     events = client.CoreV1Api(admin).list_namespaced_event(
-        namespace, field_selector="involvedObject.kind=Pod"
+        names.namespace, field_selector=selector
     )
     return {event.involved_object.uid for event in events.items}
 
@@ -224,6 +231,57 @@ def crowd() -> str:
     return f"chaos-{secrets.token_hex(4)}"
 
 
+@attrs.frozen
+class Place:
+    """Where labs live, and who makes them.
+
+    Attributes
+    ----------
+    plane
+        The control plane.
+    namespace
+        The namespace that they share, in which their maker has all its rights; `None` if each
+        has its own.
+    """
+
+    plane: ControlPlane
+    namespace: str | None
+
+    @property
+    def maker(self) -> str:
+        """The user of the control plane that makes the labs."""
+        return "admin" if self.namespace is None else TENANT
+
+    def lab(self, user: str, lab: LabObjects, *, has_quota: bool = False) -> LabObjects:
+        """Give a lab as it is here."""
+        if self.namespace is None:
+            return lab
+        return lab_in(self.namespace, user, lab, () if has_quota else ("ResourceQuota",))
+
+    def names(self, user: str) -> LabObjectNames:
+        """Give the names of a user's lab."""
+        return names_of(user) if self.namespace is None else names_in(self.namespace, user)
+
+    @contextmanager
+    def storage(self, logger: Any) -> Iterator[LabStorage]:
+        """Make a storage of the labs' maker."""
+        with (
+            self.plane.api_client(self.maker) as api_client,
+            LabStorage(api_client, logger) as storage,
+        ):
+            yield storage
+
+
+@pytest.fixture(params=["own namespace", "shared namespace"])
+def place(request: pytest.FixtureRequest, plane: ControlPlane) -> Iterator[Place]:
+    """Where labs live: the tests that have it hold in both shapes."""
+    if request.param == "own namespace":
+        yield Place(plane, None)
+    else:
+        with shared_namespace(plane) as namespace:
+            yield Place(plane, namespace)
+
+
 @pytest.fixture
 def lab(storage: LabStorage, crowd: str) -> LabObjectNames:
     """A lab that is there."""
@@ -252,6 +310,7 @@ def test_creates_survive_the_control_plane(
     plane: ControlPlane,
     admin: client.ApiClient,
     crowd: str,
+    place: Place,
     disturb: Callable[[ControlPlane], None],
 ) -> None:
     """Each create succeeds, or ends in an error of ours; then a repeat completes the lab."""
@@ -262,33 +321,42 @@ def test_creates_survive_the_control_plane(
 
     def create(storage: LabStorage, user: str, seconds: float) -> LabStorageError | None:
         try:
-            storage.create(small_lab(user), timeout_of(seconds, user), operation_id=user)
+            lab = place.lab(user, small_lab(user))
+            storage.create(lab, timeout_of(seconds, user), operation_id=user)
         except LabStorageError as error:
             return error
         return None
 
-    with LabStorage(admin, progress.logger) as storage, ThreadPoolExecutor(THREADS) as threads:
+    with place.storage(progress.logger) as storage, ThreadPoolExecutor(THREADS) as threads:
         creates = {user: threads.submit(create, storage, user, patience[user]) for user in users}
         progress.wait_for("Created object", LABS)
         disturb(plane)
         outcomes = {user: created.result() for user, created in creates.items()}
+    if place.namespace is not None and disturb is restart_apiserver:
+        # A server that has just started has yet to learn of the role.
+        refused = [user for user, e in outcomes.items() if getattr(e, "status", None) == 403]
+        for user in refused:
+            del outcomes[user]
+        await_rights(plane, place.namespace)
     expected = {None, OperationTimeoutError}
     assert expected == {type(error) if error else None for error in outcomes.values()}
-    assert [] == [user for user in users if outcomes[user] and patience[user] == PATIENT_SECONDS]
+    assert [] == [
+        user for user in outcomes if outcomes[user] and patience[user] == PATIENT_SECONDS
+    ]
     before = inventory(admin, crowd)
 
-    with LabStorage(admin, progress.logger) as another, ThreadPoolExecutor(THREADS) as threads:
+    with place.storage(progress.logger) as another, ThreadPoolExecutor(THREADS) as threads:
         repeats = [threads.submit(create, another, user, PATIENT_SECONDS) for user in users]
         assert [None] * LABS == [repeat.result() for repeat in repeats]
 
     after = inventory(admin, crowd)
     assert {f"lab-{user}" for user in users} == set(after)
     for user in users:
-        namespace = f"lab-{user}"
-        assert_whole(after[namespace], small_lab(user), user)
-        made = {name: each.uid for name, each in before.get(namespace, {}).items()}
-        assert made == {name: after[namespace][name].uid for name in made}
-        assert uids_of_events(admin, namespace) <= {after[namespace]["Pod lab"].uid}
+        found, names = after[f"lab-{user}"], place.names(user)
+        assert_whole(found, place.lab(user, small_lab(user)), user)
+        made = {name: each.uid for name, each in before.get(f"lab-{user}", {}).items()}
+        assert made == {name: found[name].uid for name in made}
+        assert uids_of_events(admin, names) <= {found[f"Pod {names.pod}"].uid}
 
 
 def test_other_users_hear_403_while_the_server_learns_of_their_roles(
@@ -361,7 +429,12 @@ def test_deletes_survive_a_restart(
 
 
 def create_in_a_process(
-    host: str, ca_file: str, token: str, user: str, connection: Connection
+    host: str,
+    ca_file: str,
+    token: str,
+    user: str,
+    namespace: str | None,
+    connection: Connection,
 ) -> None:
     """Create the example lab: what runs in the process that is killed."""
     configuration = client.Configuration()
@@ -370,6 +443,8 @@ def create_in_a_process(
     configuration.api_key = {"authorization": f"Bearer {token}"}
     configuration.proxy = None
     lab = lab_of(user, PENDING)
+    if namespace is not None:
+        lab = lab_in(namespace, user, lab)
     with (
         client.ApiClient(configuration) as api_client,
         LabStorage(api_client, SILENT) as storage,
@@ -379,7 +454,7 @@ def create_in_a_process(
 
 
 def test_killed_processes_are_followed_by_others(
-    plane: ControlPlane, admin: client.ApiClient, storage: LabStorage, crowd: str
+    plane: ControlPlane, admin: client.ApiClient, crowd: str, place: Place
 ) -> None:
     """Whenever a process is killed that creates a lab, another one completes it."""
     # Has the imports done, once for all.
@@ -389,8 +464,10 @@ def test_killed_processes_are_followed_by_others(
     def begin(user: str) -> Any:
         ours, theirs = processes.Pipe(duplex=False)
         with ours, theirs:
-            identity = plane.host, str(plane.ca_file), plane.token("admin"), user, theirs
-            process = processes.Process(target=create_in_a_process, args=identity)
+            identity = plane.host, str(plane.ca_file), plane.token(place.maker)
+            process = processes.Process(
+                target=create_in_a_process, args=(*identity, user, place.namespace, theirs)
+            )
             process.start()
             assert ours.poll(PATIENT_SECONDS)
         return process
@@ -413,7 +490,9 @@ def test_killed_processes_are_followed_by_others(
         process.kill()
         process.join(PATIENT_SECONDS)
         exits[process.exitcode] += 1
-        storage.create(lab_of(user, PENDING), timeout_of(PATIENT_SECONDS, user), operation_id=user)
+        lab = place.lab(user, lab_of(user, PENDING))
+        with place.storage(SILENT) as storage:
+            storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
 
     # The later ones may have been too quick.
     assert exits[-signal.SIGKILL] >= KILLED_PROCESSES // 4
@@ -421,40 +500,44 @@ def test_killed_processes_are_followed_by_others(
     found = inventory(admin, crowd)
     assert {f"lab-{user}" for user in [*users, *wholes]} == set(found)
     for user in users:
-        assert_whole(found[f"lab-{user}"], lab_of(user, PENDING), user)
+        assert_whole(found[f"lab-{user}"], place.lab(user, lab_of(user, PENDING)), user)
 
 
 def test_attempts_at_the_same_time_make_one_lab(
-    admin: client.ApiClient, storage: LabStorage, crowd: str
+    admin: client.ApiClient, crowd: str, place: Place
 ) -> None:
     """A task that is delivered twice, to two workers, makes one lab, and both succeed."""
     users = [f"{crowd}-{number}" for number in range(10)]
 
-    def create(user: str) -> None:
-        storage.create(small_lab(user), timeout_of(PATIENT_SECONDS, user), operation_id=user)
+    def create(storage: LabStorage, user: str) -> None:
+        lab = place.lab(user, small_lab(user))
+        storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
 
-    with ThreadPoolExecutor(4) as threads:
+    with place.storage(SILENT) as storage, ThreadPoolExecutor(4) as threads:
         for user in users:
-            assert [None] * 4 == list(threads.map(create, [user] * 4))
+            assert [None] * 4 == list(threads.map(create, [storage] * 4, [user] * 4))
 
     found = inventory(admin, crowd)
     for user in users:
-        assert_whole(found[f"lab-{user}"], small_lab(user), user)
+        assert_whole(found[f"lab-{user}"], place.lab(user, small_lab(user)), user)
 
 
 def test_repeats_do_not_use_up_the_quota(
-    admin: client.ApiClient, storage: LabStorage, crowd: str
+    admin: client.ApiClient, crowd: str, place: Place
 ) -> None:
     """A quota is charged once for each object, however often that is created.
 
     kube-apiserver charges before it looks whether the name is taken, and does not give back.
     """
-    user, lab = f"{crowd}-1", small_lab(f"{crowd}-1", {"pods": "9"})
+    user = f"{crowd}-1"
+    lab = place.lab(user, small_lab(user, {"pods": "9"}), has_quota=True)
 
-    for _ in range(6):
-        storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
+    with place.storage(SILENT) as storage:
+        for _ in range(6):
+            storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
 
-    quota = client.CoreV1Api(admin).read_namespaced_resource_quota("lab-quota", f"lab-{user}")
+    names = place.names(user)
+    quota = client.CoreV1Api(admin).read_namespaced_resource_quota(names.quota, names.namespace)
     assert {"pods": "1"} == quota.status.used
     assert_whole(inventory(admin, crowd)[f"lab-{user}"], lab, user)
 
@@ -577,14 +660,15 @@ class LosesAnswers:
 
 
 def test_lost_answers_make_no_second_object_and_no_conflict(
-    plane: ControlPlane, admin: client.ApiClient, crowd: str
+    plane: ControlPlane, admin: client.ApiClient, crowd: str, place: Place
 ) -> None:
     """Where the answer to each write is lost the lab is made all the same, and goes again.
 
     Nothing is created twice: the quota has room for once.
     """
     user = f"{crowd}-1"
-    names, lab = names_of(user), lab_of(user, PENDING)
+    names = place.names(user)
+    lab = place.lab(user, lab_of(user, PENDING), has_quota=True)
     assert lab.quota is not None
     # The server's own controller puts a config map into each namespace.
     lab.quota.spec.hard = {
@@ -595,18 +679,21 @@ def test_lost_answers_make_no_second_object_and_no_conflict(
         "secrets": "2",
         "services": "1",
     }
-    with plane.api_client() as api_client:
+    with plane.api_client(place.maker) as api_client:
         losing = LosesAnswers(api_client.rest_client.pool_manager)
         api_client.rest_client.pool_manager = losing
         with LabStorage(api_client, SILENT) as storage:
             storage.create(lab, timeout_of(PATIENT_SECONDS, user), operation_id=user)
-            assert_whole(inventory(admin, crowd)[names.namespace], lab, user)
+            assert_whole(inventory(admin, crowd)[f"lab-{user}"], lab, user)
             assert len(lab.to_manifests()) == len(losing.writes)
             assert {1} == set(losing.writes.values())
 
             storage.delete_pod(names, timeout_of(PATIENT_SECONDS, user))
             assert storage.read_pod_phase(names, timeout_of(PATIENT_SECONDS, user)) is None
-            storage.delete_namespace(names.namespace, timeout_of(PATIENT_SECONDS, user))
+            if place.namespace is None:
+                storage.delete_namespace(names.namespace, timeout_of(PATIENT_SECONDS, user))
+            else:
+                storage.delete_objects(lab, timeout_of(PATIENT_SECONDS, user))
             assert {} == inventory(admin, crowd)
 
 

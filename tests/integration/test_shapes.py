@@ -20,12 +20,11 @@ from lab_storage import (
     ManifestError,
     PodPhase,
 )
-from tests.plane.programs import ROOT
 from tests.plane.remote import Cluster
 from tests.support.cluster import eventually
 from tests.support.labs import timeout_of
+from tests.support.shared import TENANT, shared_namespace
 
-ROLE = ROOT / "docs" / "examples" / "rbac-shared.yaml"
 SECONDS = 60.0
 LAB = """
 apiVersion: v1
@@ -103,29 +102,10 @@ def admin(control_plane: Cluster) -> Iterator[client.ApiClient]:
 
 
 @pytest.fixture(scope="module")
-def shared(control_plane: Cluster, admin: client.ApiClient) -> Iterator[str]:
+def shared(control_plane: Cluster) -> Iterator[str]:
     """A namespace that exists, in which the documented Role is bound to the user `tenant`."""
-    name = f"notebooks-{secrets.token_hex(4)}"
-    (role,) = (r for r in yaml.safe_load_all(ROLE.read_text()) if r["kind"] == "Role")
-    group = "rbac.authorization.k8s.io"
-    core, rbac = client.CoreV1Api(admin), client.RbacAuthorizationV1Api(admin)
-    core.create_namespace({"metadata": {"name": name}})
-    rbac.create_namespaced_role(name, {**role, "metadata": {"name": "lab-storage"}})
-    rbac.create_namespaced_role_binding(
-        name,
-        {
-            "metadata": {"name": "lab-storage"},
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": "lab-storage"},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": "tenant"}],
-        },
-    )
-    attributes = {"verb": "delete", "resource": "pods", "namespace": name}
-    review = {"spec": {"resourceAttributes": attributes}}
-    with control_plane.api_client("tenant") as api_client:
-        access = client.AuthorizationV1Api(api_client)
-        eventually(lambda: access.create_self_subject_access_review(review).status.allowed)
-    yield name
-    core.delete_namespace(name)
+    with shared_namespace(control_plane) as name:
+        yield name
 
 
 @pytest.fixture
@@ -133,7 +113,7 @@ def tenant(control_plane: Cluster, shared: str) -> Iterator[LabStorage]:
     """A storage of somebody who has rights in the shared namespace alone."""
     del shared  # its role is in force
     with (
-        control_plane.api_client("tenant") as api_client,
+        control_plane.api_client(TENANT) as api_client,
         LabStorage(api_client, structlog.get_logger()) as storage,
     ):
         yield storage
