@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from typing import Any
 
 from lab_storage import _inventory, _pods
 from lab_storage._api.call import Call
@@ -28,8 +27,6 @@ from lab_storage.diagnosis import PodDiagnosis, examine
 from lab_storage.exceptions import KubernetesError, LabStorageError, PodStartError
 from lab_storage.models import (
     Freshness,
-    LabObjectNames,
-    LabObjects,
     LabSummary,
     PodChange,
     PodPhase,
@@ -131,8 +128,7 @@ class LiveLabStorage(LabStorage):
             If the server refuses the watch.
         """
         call = self._begin(timeout)
-        call.check()
-        self._following().await_freshness(call)
+        self._following_for(call).await_freshness(call)
 
     def changes(self, timeout: Timeout) -> Generator[PodChange, None, None]:
         """Yield the changes of all pods' phases, as they happen.
@@ -166,42 +162,25 @@ class LiveLabStorage(LabStorage):
         call = self._begin(timeout)
         return Interruptible(call, self._read_changes)
 
-    # -- What is written -------------------------------------------------------------
-
-    def create(self, objects: LabObjects, timeout: Timeout, **options: Any) -> None:
-        """Create a lab, as `LabStorage.create` does."""
-        with self._writes(_pod_of(objects)):
-            super().create(objects, timeout, **options)
-
-    def delete_objects(self, objects: LabObjects, timeout: Timeout, **options: Any) -> None:
-        """Delete the objects of a lab, as `LabStorage.delete_objects` does."""
-        with self._writes(_pod_of(objects)):
-            super().delete_objects(objects, timeout, **options)
-
-    def delete_namespace(self, name: str, timeout: Timeout, **options: Any) -> None:
-        """Delete a namespace, as `LabStorage.delete_namespace` does."""
-        with self._writes(name):
-            super().delete_namespace(name, timeout, **options)
-
-    def delete_pod(self, names: LabObjectNames, timeout: Timeout, **options: Any) -> None:
-        """Delete a pod, as `LabStorage.delete_pod` does."""
-        with self._writes(_key_of(names)):
-            super().delete_pod(names, timeout, **options)
+    # -- How it is done --------------------------------------------------------------
 
     @contextmanager
-    def _writes(self, place: Key | str) -> Iterator[None]:
+    def _writing(self, _call: Call, _place: Key | str) -> Iterator[None]:
         """What is known of that pod, or of a namespace's, does not count any more.
 
         Also if the call fails: the server may have done what it was asked.
         """
-        following = self._following()
-        following.distrust(place)
+        following = self._following_for(_call)
+        following.distrust(_place)
         try:
             yield
         finally:
-            following.distrust(place)
+            following.distrust(_place)
 
-    # -- How it is done --------------------------------------------------------------
+    def _following_for(self, call: Call) -> Following:
+        """What this process has, for a call that is not over: that must not start the watch."""
+        call.check()
+        return self._following()
 
     def _following(self) -> Following:
         """What this process has; its thread is running."""
@@ -218,7 +197,7 @@ class LiveLabStorage(LabStorage):
         return following
 
     def _read_phase(self, call: Call, namespace: str, name: str) -> PodPhase | None:
-        following = self._following()
+        following = self._following_for(call)
         try:
             pod = following.find(call, (namespace, name))
         except KubernetesError as error:
@@ -233,7 +212,7 @@ class LiveLabStorage(LabStorage):
     def _wait_for_start(
         self, call: Call, namespace: str, name: str, fail_fast: Collection[str]
     ) -> PodPhase | None:
-        following = self._following()
+        following = self._following_for(call)
         if not self._scope.covers(namespace) or following.health.refusal is not None:
             return super()._wait_for_start(call, namespace, name, fail_fast)
         request = list_of_one(POD, namespace, name)
@@ -283,7 +262,7 @@ class LiveLabStorage(LabStorage):
         yield from super()._follow_events(call, namespace, name)
 
     def _read_changes(self, call: Call) -> Generator[PodChange, None, None]:
-        following = self._following()
+        following = self._following_for(call)
         reader = ChangeReader()
         while not following.is_synced:
             following.raise_refusal(call)
@@ -306,7 +285,7 @@ class LiveLabStorage(LabStorage):
         covers = scope.namespace is not None or prefix.startswith(scope.prefix)
         if not covers or label_selector != scope.label_selector:
             return super()._list_labs(call, prefix, label_selector)
-        following = self._following()
+        following = self._following_for(call)
         namespaces = _inventory.list_namespaces(call, prefix, scope.namespace)
         return _inventory.summaries(namespaces, following.find_all(call, prefix))
 
@@ -314,15 +293,3 @@ class LiveLabStorage(LabStorage):
 def _stop(followings: Mapping[int, Following]) -> None:
     for following in list(followings.values()):
         following.stop()
-
-
-def _pod_of(objects: Any) -> Key:
-    """The pod of a lab. Whatever else is passed is refused later."""
-    metadata = getattr(getattr(objects, "pod", None), "metadata", None)
-    lab = getattr(getattr(objects, "namespace", None), "metadata", None)
-    namespace = getattr(metadata, "namespace", None) or getattr(lab, "name", None)
-    return str(namespace), str(getattr(metadata, "name", None))
-
-
-def _key_of(names: Any) -> Key:
-    return str(getattr(names, "namespace", None)), str(getattr(names, "pod", None))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lab_storage import _inventory, _labs, _namespaces, _pods, _removal, _starts
 from lab_storage._api.call import Call
@@ -30,7 +31,7 @@ from lab_storage._arguments import (
     words,
 )
 from lab_storage._diagnoses import read_examination
-from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, POD, SECRET
+from lab_storage._manifests.kinds import DNS_LABEL, DNS_SUBDOMAIN, NAMESPACE, POD, SECRET
 from lab_storage._manifests.lab import lab_manifests
 from lab_storage._manifests.schema import load_models
 from lab_storage._manifests.sealed import forgets_locals
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient, V1Secret
     from typing_extensions import Self
 
+    from lab_storage._manifests.kinds import Kind
+    from lab_storage._manifests.sealed import Sealed
     from lab_storage.diagnosis import Examination, PodDiagnosis
     from lab_storage.live import LiveLabStorage
 
@@ -201,7 +204,8 @@ class LabStorage:
                 raise ValueError("operation_id must not be empty")
         manifests = lab_manifests(objects)
         keeps = check_kinds("keep_existing", keep_existing, manifests)
-        _labs.create(call, self._workers, self._discovery, manifests, operation_id, keeps)
+        with self._writing(call, _place_of(manifests)):
+            _labs.create(call, self._workers, self._discovery, manifests, operation_id, keeps)
 
     def delete_objects(
         self, objects: LabObjects, timeout: Timeout, *, keep: Collection[str] = ()
@@ -238,7 +242,8 @@ class LabStorage:
             (kind, manifest.open()["metadata"]) for kind, manifest in manifests
         )
         seconds = whole_seconds("grace_period", GRACE_PERIOD)
-        _removal.delete(call, self._workers, self._discovery, targets, keeps, seconds)
+        with self._writing(call, _place_of(manifests)):
+            _removal.delete(call, self._workers, self._discovery, targets, keeps, seconds)
 
     def delete_namespace(self, name: str, timeout: Timeout, *, uid: str | None = None) -> None:
         """Delete a namespace and everything in it; return once it is gone.
@@ -265,7 +270,8 @@ class LabStorage:
         call = self._begin(timeout)
         check_name("name", name, DNS_LABEL)
         check_uid(uid)
-        _namespaces.delete(call, name, uid)
+        with self._writing(call, name):
+            _namespaces.delete(call, name, uid)
 
     def delete_pod(
         self,
@@ -296,7 +302,8 @@ class LabStorage:
         call = self._begin(timeout, names)
         check_uid(uid)
         seconds = whole_seconds("grace_period", grace_period)
-        _pods.delete(call, names.namespace, names.pod, uid, seconds)
+        with self._writing(call, (names.namespace, names.pod)):
+            _pods.delete(call, names.namespace, names.pod, uid, seconds)
 
     def list_namespaces(self, prefix: str, timeout: Timeout) -> list[str]:
         """List the names of namespaces, as the server sorts them.
@@ -574,6 +581,14 @@ class LabStorage:
 
     # What a `LiveLabStorage` does in another way.
 
+    def _writing(
+        self,
+        _call: Call,
+        _place: tuple[str, str] | str,
+    ) -> AbstractContextManager[None]:
+        """Surrounds what may change that pod, or the pods of that namespace."""
+        return nullcontext()
+
     def _read_phase(self, call: Call, namespace: str, name: str) -> PodPhase | None:
         return _pods.read_phase(call, namespace, name)
 
@@ -593,3 +608,10 @@ class LabStorage:
             return Call(self._client, timeout, self._log)
         check_instance("names", names, LabObjectNames)
         return Call(self._client, timeout, self._log, names.username)
+
+
+def _place_of(manifests: Sequence[tuple[Kind, Sealed[dict[str, Any]]]]) -> tuple[str, str] | str:
+    """The namespace that a lab has to itself, or else its pod, the last of its manifests."""
+    metadata = manifests[-1][1].open()["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    return namespace if manifests[0][0] is NAMESPACE else (namespace, name)
