@@ -245,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small run, to see that all works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--docs", action="store_true", help="write docs/live.svg")
+    parser.add_argument("--docs", action="store_true", help="write docs/pictures/live.svg")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else Sizes()
     with new_cluster() as cluster:
@@ -255,7 +255,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     if arguments.docs:
-        (ROOT / "docs" / "live.svg").write_text(plot(found, sizes.labs))
+        (ROOT / "docs" / "pictures" / "live.svg").write_text(plot(found, sizes.labs))
 
 
 if __name__ == "__main__":
