@@ -1,13 +1,15 @@
-"""Record what ``lab-storage demo`` shows on a terminal: ``docs/demo.svg``.
+"""Record what ``lab-storage`` shows on a terminal: ``docs/demo.svg``.
 
-It runs the real program in a pseudo-terminal and takes pictures of the screen on the way. The
-SVG shows them one after another, in real time and without end; where nothing may move, and in
-viewers that know no animation, it shows the last. It loads nothing, fonts neither.
+With ``--node`` it is labs whose containers run on a real node, where one can run:
+``docs/node.svg``. It runs the real program in a pseudo-terminal and takes pictures of the screen
+on the way. The SVG shows them one after another, in real time and without end; where nothing may
+move, and in viewers that know no animation, it shows the last. It loads nothing, fonts neither.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import pty
@@ -15,6 +17,7 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 from itertools import groupby
 from pathlib import Path
 from string import hexdigits
@@ -26,8 +29,29 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-COMMAND = "lab-storage demo"
-TARGET = Path(__file__).with_name("demo.svg")
+DOCS = Path(__file__).parent
+# A lab that starts, one that does not, and their end.
+NODE_SCRIPT = """\
+lab-storage create -f lab.yaml
+lab-storage wait -f lab.yaml
+lab-storage create -f broken.yaml
+lab-storage why -f broken.yaml
+lab-storage list --prefix lab-
+lab-storage delete-namespace -n lab-jovyan
+"""
+NODE_LAB = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: lab-env, namespace: lab-jovyan}
+data: {SIZE: small}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: lab, namespace: lab-jovyan}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: notebook, image: IMAGE, imagePullPolicy: IfNotPresent, COMMAND}]
+"""
 COLUMNS = 100
 ROWS = 40
 # Between two pictures: fewer are not fluent, more are too much to load.
@@ -84,15 +108,18 @@ class Picture:
     lines: list[Text]
 
 
-def record() -> list[Picture]:
-    """Run the program, and take pictures of its screen until it has ended."""
+def record(script: str, **environment: str) -> list[Picture]:
+    """Run a script's commands, and take pictures of the screen until they have ended."""
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
-    stream.feed(f"\x1b[1m$ {COMMAND}\x1b[0m\r\n".encode())
     master, slave = pty.openpty()
-    environment = {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+    environment |= {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+    # Each as it would be typed, and then as it is run. That of a broken lab fails.
+    lines = [f"lab-storage() {{ '{sys.executable}' -m lab_storage \"$@\"; }}"]
+    for command in script.splitlines():
+        lines += [f"printf '\\033[1m$ %s\\033[0m\\n' '{command}'", f"{command} || failed=1"]
     program = subprocess.Popen(
-        [sys.executable, "-m", "lab_storage", "demo"],
+        ["bash", "-c", "\n".join(lines)],
         env={**os.environ, **environment},
         stdin=slave,
         stdout=slave,
@@ -109,8 +136,7 @@ def record() -> list[Picture]:
         if is_due and not select.select([master], [], [], QUIET_SECONDS)[0]:
             pictures.append(Picture(monotonic() - begin, picture_of(screen)))
     os.close(master)
-    if program.wait() != 0:
-        sys.exit(f"{COMMAND} ended with {program.returncode}:\n" + "\n".join(screen.display))
+    program.wait()
     pictures.append(Picture(monotonic() - (begin or monotonic()), picture_of(screen)))
     return pictures
 
@@ -147,7 +173,7 @@ def style_of(cell: pyte.screens.Char) -> Style:
     return Style(color=colour, bold=cell.bold or None)
 
 
-def draw(pictures: list[Picture]) -> str:
+def draw(pictures: list[Picture], title: str) -> str:
     """Make an SVG of the pictures."""
     height = 1 + max(
         row for each in pictures for row, line in enumerate(each.lines) if line.plain.strip()
@@ -158,7 +184,7 @@ def draw(pictures: list[Picture]) -> str:
     parts: dict[str, str] = {}
     for number, (picture, end) in enumerate(zip(pictures, ends, strict=True)):
         name = f"p{number}"
-        parts = parts_of(picture.lines[:height], name)
+        parts = parts_of(picture.lines[:height], name, title)
         styles.append(parts["styles"])
         groups.append(
             f'<g class="picture" style="animation-name: {name}">'
@@ -170,7 +196,7 @@ def draw(pictures: list[Picture]) -> str:
             f"{100 * end / seconds:.2f}% {{ visibility: hidden; }} }}"
         )
     return DOCUMENT.format(
-        command=COMMAND,
+        command=title,
         seconds=seconds,
         animations="\n".join(animations),
         styles="\n".join(styles),
@@ -179,7 +205,7 @@ def draw(pictures: list[Picture]) -> str:
     )
 
 
-def parts_of(lines: list[Text], name: str) -> dict[str, str]:
+def parts_of(lines: list[Text], name: str, title: str) -> dict[str, str]:
     """Have rich draw a picture, and give the parts of its SVG."""
     console = Console(
         record=True,
@@ -191,7 +217,7 @@ def parts_of(lines: list[Text], name: str) -> dict[str, str]:
     )
     for line in lines:
         console.print(line, no_wrap=True, overflow="ignore", crop=True)
-    svg = console.export_svg(title=COMMAND, unique_id=name, code_format=FORMAT)
+    svg = console.export_svg(title=title, unique_id=name, code_format=FORMAT)
     parts = dict(zip((*PARTS, *GEOMETRY), svg.split(SEPARATOR), strict=True))
     width = float(parts["char_width"])
     parts["matrix"] = RUN.sub(lambda run: without_blanks(run, width), parts["matrix"])
@@ -213,13 +239,36 @@ def without_blanks(run: re.Match[str], width: float) -> str:
     ).replace("&#160;", "\u00a0")
 
 
+def record_node() -> list[Picture]:
+    """Record labs on a real node: one that starts, and one whose Secret is missing."""
+    sys.path.insert(0, str(DOCS.parent))
+    from tests.plane.assets import find_assets
+    from tests.plane.control_plane import ControlPlane
+    from tests.plane.node_image import IDLE
+
+    lab = NODE_LAB.replace("IMAGE", IDLE)
+    runs = lab.replace("COMMAND", 'command: [sleep, "1000"]')
+    secret = "envFrom: [{secretRef: {name: missing}}]"
+    broken = lab.replace("COMMAND", f'command: [sleep, "1000"], {secret}')
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        ControlPlane(find_assets(), real_node=True) as plane,
+    ):
+        Path("lab.yaml").write_text(runs)
+        Path("broken.yaml").write_text(broken.replace("jovyan", "broken"))
+        return record(NODE_SCRIPT, KUBECONFIG=str(plane.kubeconfig("admin")))
+
+
 def main() -> None:
     """Record, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", type=Path, nargs="?", default=TARGET)
-    target: Path = parser.parse_args().target
-    pictures = record()
-    target.write_text(draw(pictures), encoding="utf-8")
+    parser.add_argument("--node", action="store_true", help="a lab on a real node")
+    is_node = parser.parse_args().node
+    pictures = record_node() if is_node else record("lab-storage demo")
+    target = DOCS / ("node.svg" if is_node else "demo.svg")
+    title = "Labs on a real node" if is_node else "lab-storage demo"
+    target.write_text(draw(pictures, title), encoding="utf-8")
     print(f"{target}: {len(pictures)} pictures in {pictures[-1].at:.1f} s")
 
 
