@@ -21,10 +21,10 @@ from lab_storage import (
     PodPhase,
     Timeout,
 )
-from tests.integration.test_watch_plane import PATIENCE_SECONDS, Namespace, namespace, outcomes
-from tests.integration.test_watch_plane import waiting as waits_in
 from tests.plane.remote import Cluster
 from tests.support.labs import timeout_of
+from tests.support.watched_pods import PATIENCE_SECONDS, Namespace, namespace, outcomes
+from tests.support.watched_pods import waiting as waits_in
 
 __all__ = ["namespace"]
 

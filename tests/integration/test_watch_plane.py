@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import structlog
-from kubernetes import client
 
 from lab_storage import (
-    FAIL_FAST,
     LabObjectNames,
     LabStorage,
     OperationTimeoutError,
     PodPhase,
-    PodStartError,
-    Timeout,
 )
 from lab_storage._api.call import Call
-from lab_storage.testing._pods.courses import START_ANNOTATION as START
-from tests.plane.programs import NODE
 from tests.plane.remote import Cluster
 from tests.support.labs import timeout_of
+from tests.support.watched_pods import (
+    PATIENCE_SECONDS,
+    Namespace,
+    Outcome,
+    namespace,
+    outcomes,
+    wait,
+    waiting,
+)
+
+__all__ = ["namespace"]
 
 WATCHES = 50
 CROWD = 500
-PATIENCE_SECONDS = 90.0
 #: How a pod starts, and what a wait for it says.
 STORIES: dict[str, PodPhase | str] = {
     "run": PodPhase.RUNNING,
@@ -39,8 +42,6 @@ STORIES: dict[str, PodPhase | str] = {
     "fail": PodPhase.FAILED,
     "config-error": "CreateContainerConfigError",
 }
-
-Outcome = PodPhase | str | None
 
 
 class Streams:
@@ -65,49 +66,6 @@ class Streams:
             assert self._opened.acquire(timeout=until - time.monotonic()), f"only {number}"
 
 
-class Namespace:
-    """A namespace of one test, and what is done in it behind the storage's back."""
-
-    def __init__(self, core: client.CoreV1Api, name: str) -> None:
-        self.core = core
-        self.name = name
-
-    def create_pod(self, name: str, story: str = "pending") -> None:
-        """Create a pod that fares as the story says.
-
-        It is bound to its node from the start. kube-scheduler, which has a pod bound, ends itself
-        when it finds another in that pod's place that is not, after it could not listen.
-        """
-        manifest = {
-            "metadata": {"name": name, "annotations": {START: story}},
-            "spec": {
-                "containers": [{"name": "notebook", "image": "notebook:1"}],
-                "nodeName": NODE,
-                "terminationGracePeriodSeconds": 1,
-            },
-        }
-        self.core.create_namespaced_pod(self.name, manifest)
-
-    def start_pod(self, name: str) -> None:
-        """Have it run, as its kubelet would say."""
-        self.core.patch_namespaced_pod_status(name, self.name, {"status": {"phase": "Running"}})
-
-    def delete_pod(self, name: str) -> None:
-        """Have it gone at once."""
-        self.core.delete_namespaced_pod(name, self.name, grace_period_seconds=0)
-
-    def create_event(self, pod: str, message: str) -> None:
-        """Say something about a pod."""
-        uid = self.core.read_namespaced_pod(pod, self.name).metadata.uid
-        involved = {"kind": "Pod", "namespace": self.name, "name": pod, "uid": uid}
-        manifest = {
-            "metadata": {"name": f"{pod}.{secrets.token_hex(8)}"},
-            "involvedObject": involved,
-            "message": message,
-        }
-        self.core.create_namespaced_event(self.name, manifest)
-
-
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> Streams:
     """Counts streams."""
@@ -122,51 +80,6 @@ def storage(control_plane: Cluster) -> Iterator[LabStorage]:
         LabStorage(api_client, structlog.get_logger()) as storage,
     ):
         yield storage
-
-
-@pytest.fixture
-def namespace(control_plane: Cluster) -> Iterator[Namespace]:
-    """A namespace in which pods may be created."""
-    name = f"watch-{secrets.token_hex(4)}"
-    with control_plane.api_client() as admin:
-        core = client.CoreV1Api(admin)
-        core.create_namespace({"metadata": {"name": name}})
-        # The controller that makes it is late after a disaster.
-        with contextlib.suppress(client.ApiException):
-            core.create_namespaced_service_account(name, {"metadata": {"name": "default"}})
-        yield Namespace(core, name)
-        # A test may have deleted it.
-        with contextlib.suppress(client.ApiException):
-            core.delete_namespace(name)
-
-
-def wait(
-    storage: LabStorage, namespace: Namespace, name: str, timeout: Timeout | None = None
-) -> Outcome:
-    """Wait for a pod's start; the reason, where it cannot start."""
-    timeout = timeout or timeout_of(PATIENCE_SECONDS)
-    try:
-        return storage.wait_for_pod_start(name, namespace.name, timeout, fail_fast=FAIL_FAST)
-    except PodStartError as error:
-        return error.reason
-
-
-def outcomes(waits: dict[str, Future[Outcome]]) -> dict[str, Outcome]:
-    """Give what each wait came to."""
-    return {name: future.result() for name, future in waits.items()}
-
-
-@contextlib.contextmanager
-def waiting(
-    storage: LabStorage, namespace: Namespace, names: list[str]
-) -> Iterator[dict[str, Future[Outcome]]]:
-    """Wait for the start of each pod in a thread of its own."""
-    timeout = timeout_of(PATIENCE_SECONDS)
-    with ThreadPoolExecutor(len(names)) as threads:
-        try:
-            yield {name: threads.submit(wait, storage, namespace, name, timeout) for name in names}
-        finally:
-            timeout.cancel()
 
 
 def test_compacted_etcd_is_not_noticed_under_open_watches(

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab_storage import KubernetesError, LiveLabStorage, OperationTimeoutError, PodPhase
-from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World
-from tests.live.test_reading import eventually, read
+from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, read
 from tests.support.labs import timeout_of
 
 
