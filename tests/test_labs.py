@@ -154,7 +154,7 @@ def test_service_account_of_the_pod_is_the_one_that_is_awaited(storage_of: Stora
         assert "metadata.name=student" == request.query["fieldSelector"]
 
 
-def test_status_of_the_quota_is_watched_for(storage_of: StorageOf) -> None:
+def test_status_of_the_quota_is_watched_for(storage_of: StorageOf, lab: LabObjects) -> None:
     """Until all its limits are noted; a pod would be refused before."""
     watch = stream(
         line("MODIFIED", {**quota(11, None), "status": None}),
@@ -163,7 +163,7 @@ def test_status_of_the_quota_is_watched_for(storage_of: StorageOf) -> None:
     )
     cluster = Cluster(answers("resourcequotas", listed(quota(5, None)), watch))
     with Villain(cluster) as villain:
-        create(storage_of(villain))
+        create(storage_of(villain), lab=lab)
         asked_for = asked(villain, "resourcequotas")
         assert ["list", 10] == shapes(asked_for)
         assert "metadata.name=lab-quota" == asked_for[0].query["fieldSelector"]
@@ -174,26 +174,26 @@ def test_status_of_the_quota_is_watched_for(storage_of: StorageOf) -> None:
 
 @pytest.mark.parametrize("hard", [None, {"limits.cpu": "9"}])
 def test_quota_whose_status_never_comes_is_named_by_the_timeout(
-    storage_of: StorageOf, hard: Any
+    storage_of: StorageOf, hard: Any, lab: LabObjects
 ) -> None:
     """Also where it has noted some limits and not all."""
     with Villain(Cluster(answers("resourcequotas", listed(quota(5, hard)), stream()))) as villain:
         with pytest.raises(OperationTimeoutError) as caught:
-            create(storage_of(villain), 0.7)
+            create(storage_of(villain), 0.7, lab)
         assert "the status of ResourceQuota lab-jovyan/lab-quota is not known yet" == (
             caught.value.last
         )
         assert not any(is_pod(request) for request in villain.requests)
 
 
-def test_lab_without_a_quota_waits_for_none(storage_of: StorageOf) -> None:
+def test_lab_without_a_quota_waits_for_none(storage_of: StorageOf, lab: LabObjects) -> None:
     """Nobody asks for what the lab has not."""
     with Villain(Cluster()) as villain:
-        create(storage_of(villain), lab=attrs.evolve(lab_of(), quota=None))
+        create(storage_of(villain), lab=attrs.evolve(lab, quota=None))
         assert [] == asked(villain, "resourcequotas")
 
 
-def test_failure_of_an_object_ends_the_waits(storage_of: StorageOf) -> None:
+def test_failure_of_an_object_ends_the_waits(storage_of: StorageOf, lab: LabObjects) -> None:
     """A lab that cannot be is not waited for to the deadline."""
     accounts = answers("serviceaccounts", listed(), stream())
 
@@ -204,7 +204,7 @@ def test_failure_of_an_object_ends_the_waits(storage_of: StorageOf) -> None:
 
     with Villain(Cluster(before)) as villain:
         with pytest.raises(KubernetesError) as caught:
-            create(storage_of(villain))
+            create(storage_of(villain), lab=lab)
         assert (422, "Service") == (caught.value.status, caught.value.kind)
 
 
@@ -219,13 +219,17 @@ def test_failure_of_an_object_ends_the_waits(storage_of: StorageOf) -> None:
     ],
 )
 def test_lab_is_read_back_whole_or_not_at_all(
-    storage_of: StorageOf, missing: str | None, is_there: bool, has_quota: bool | None
+    storage_of: StorageOf,
+    missing: str | None,
+    is_there: bool,
+    has_quota: bool | None,
+    lab: LabObjects,
 ) -> None:
     """A missing quota is none; without the environment or the pod there is no lab."""
     cluster = Cluster()
     with Villain(cluster) as villain:
         storage = storage_of(villain)
-        create(storage)
+        create(storage, lab=lab)
         gone = [path for path in cluster.objects if missing is not None and missing in path]
         for path in gone:
             del cluster.objects[path]

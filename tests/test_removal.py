@@ -14,7 +14,7 @@ from kubernetes import client
 
 from lab_storage import KubernetesError, LabObjects, LabStorage, OperationTimeoutError
 from lab_storage.testing import Answer, EmbeddedServer
-from tests.support.labs import lab_of, manifests_of, names_of, timeout_of
+from tests.support.labs import lab_of, shared_lab_of, timeout_of
 
 SECONDS = 20.0
 CLAIM = "PersistentVolumeClaim"
@@ -49,8 +49,7 @@ def lab(request: pytest.FixtureRequest, core: client.CoreV1Api) -> LabObjects:
     if request.param == "own namespace":
         return lab_of()
     core.create_namespace({"metadata": {"name": NAMESPACE}})
-    manifests = [each for each in manifests_of() if each["kind"] != "Namespace"]
-    return LabObjects.from_manifests(manifests, names_of(), shared_namespace=True)
+    return shared_lab_of()
 
 
 def claims(core: client.CoreV1Api) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from lab_storage import KubernetesError, OperationTimeoutError
+from lab_storage import KubernetesError, LabObjects, OperationTimeoutError
 from lab_storage._api import creation, retry
 from lab_storage._api.call import Call
 from lab_storage._api.creation import MANAGER_ANNOTATION, manager_of
@@ -75,7 +75,9 @@ class TestBrokenServers:
             assert create(call, may_exist=may_exist)
             assert [POD_PATH] == cluster.created
 
-    def test_lab_is_made_by_every_second_request(self, storage_of: StorageOf) -> None:
+    def test_lab_is_made_by_every_second_request(
+        self, storage_of: StorageOf, lab: LabObjects
+    ) -> None:
         """Whatever is asked for side by side."""
 
         def before(_: Seen) -> Act | None:
@@ -83,7 +85,7 @@ class TestBrokenServers:
 
         cluster = Cluster(before)
         with Villain(cluster) as villain:
-            storage_of(villain).create(LAB, timeout_of(20))
+            storage_of(villain).create(lab, timeout_of(20))
 
         assert POD_PATH == cluster.created[-1]
 
@@ -262,10 +264,12 @@ def test_what_is_too_large_is_final(message: str, kind: Kind, logger: Any) -> No
         assert (500, 1) == (caught.value.status, len(villain.requests))
 
 
-def test_fields_that_the_server_does_not_know_are_errors(storage_of: StorageOf) -> None:
+def test_fields_that_the_server_does_not_know_are_errors(
+    storage_of: StorageOf, lab: LabObjects
+) -> None:
     """Each object is sent to be checked strictly."""
     with Villain(Cluster()) as villain:
-        storage_of(villain).create(LAB, timeout_of(10))
+        storage_of(villain).create(lab, timeout_of(10))
         queries = [each.query for each in villain.requests if each.method == "POST"]
     assert {"Strict"} == {query["fieldValidation"] for query in queries}
 
@@ -281,44 +285,48 @@ ANCIENT = fields("ancient-changes", *[f"controller-{number}" for number in range
 class TestOwner:
     """Who made an object, whoever has written to it since."""
 
-    def test_is_known_after_many_others_have_written_to_it(self, storage_of: StorageOf) -> None:
+    def test_is_known_after_many_others_have_written_to_it(
+        self, storage_of: StorageOf, lab: LabObjects
+    ) -> None:
         """The server keeps ten names, and calls all others ancient changes."""
         cluster = Cluster()
         with Villain(cluster) as villain:
             storage = storage_of(villain)
-            storage.create(LAB, timeout_of(10), operation_id="lab-start-4711")
+            storage.create(lab, timeout_of(10), operation_id="lab-start-4711")
             for content in cluster.objects.values():
                 content["metadata"]["managedFields"] = ANCIENT
             before = dict(cluster.objects)
-            storage.create(LAB, timeout_of(10), operation_id="lab-start-4711")
+            storage.create(lab, timeout_of(10), operation_id="lab-start-4711")
             with pytest.raises(KubernetesError, match="409"):
-                storage.create(LAB, timeout_of(10), operation_id="lab-start-4712")
+                storage.create(lab, timeout_of(10), operation_id="lab-start-4712")
 
         assert before == cluster.objects
 
     def test_is_known_after_somebody_has_taken_the_annotations_off(
-        self, storage_of: StorageOf
+        self, storage_of: StorageOf, lab: LabObjects
     ) -> None:
         """By its managed fields."""
         cluster = Cluster()
         with Villain(cluster) as villain:
             storage = storage_of(villain)
-            storage.create(LAB, timeout_of(10), operation_id="lab-start-4711")
+            storage.create(lab, timeout_of(10), operation_id="lab-start-4711")
             for content in cluster.objects.values():
                 content["metadata"].pop("annotations", None)
-            storage.create(LAB, timeout_of(10), operation_id="lab-start-4711")
+            storage.create(lab, timeout_of(10), operation_id="lab-start-4711")
 
-    def test_annotations_of_the_manifest_are_kept(self, storage_of: StorageOf) -> None:
+    def test_annotations_of_the_manifest_are_kept(
+        self, storage_of: StorageOf, lab: LabObjects
+    ) -> None:
         """Ours is added to them."""
-        theirs = LAB.pod.metadata.annotations
+        theirs = lab.pod.metadata.annotations
         assert theirs
         cluster = Cluster()
         with Villain(cluster) as villain:
-            storage_of(villain).create(LAB, timeout_of(10), operation_id="lab-start-4711")
+            storage_of(villain).create(lab, timeout_of(10), operation_id="lab-start-4711")
 
         annotations = cluster.objects[POD_PATH]["metadata"]["annotations"]
         assert {**theirs, MANAGER_ANNOTATION: MANAGER} == annotations
-        assert theirs == LAB.pod.metadata.annotations
+        assert theirs == lab.pod.metadata.annotations
 
     @pytest.mark.parametrize("value", [None, 5, [], {"a": MANAGER}, MANAGER + "0"])
     def test_is_another_by_any_other_annotation(self, value: Any, logger: Any) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from lab_storage import LabStorage
+from lab_storage import LabObjects, LabStorage
 from lab_storage._transport import background as _background
+from tests.support.labs import lab_of, shared_lab_of
 from tests.support.villain import Villain
 
 StorageOf = Callable[..., LabStorage]
@@ -36,6 +37,12 @@ def logger(log: LogCapture) -> Any:
     return structlog.wrap_logger(
         None, processors=[log], wrapper_class=structlog.BoundLogger, context_class=dict
     )
+
+
+@pytest.fixture(params=[lab_of, shared_lab_of], ids=["own namespace", "shared namespace"])
+def lab(request: pytest.FixtureRequest) -> LabObjects:
+    """The example lab, in a namespace of its own or in one that exists."""
+    return cast("Callable[[], LabObjects]", request.param)()
 
 
 @pytest.fixture

@@ -36,6 +36,12 @@ def lab_of(user: str = "jovyan", annotations: dict[str, str] | None = None) -> L
     return LabObjects.from_manifests(manifests_of(user, annotations), names_of(user))
 
 
+def shared_lab_of(user: str = "jovyan", annotations: dict[str, str] | None = None) -> LabObjects:
+    """The example in a namespace that is not the lab's, and exists already."""
+    manifests = [each for each in manifests_of(user, annotations) if each["kind"] != "Namespace"]
+    return LabObjects.from_manifests(manifests, names_of(user), shared_namespace=True)
+
+
 def timeout_of(seconds: float, user: str = "jovyan", operation: str = "Testing") -> Timeout:
     """A timeout of so many seconds."""
     return Timeout(operation, timedelta(seconds=seconds), user)
