@@ -387,6 +387,20 @@ class HubTests:
         assert f"Server ready at {url}" == list(hub.progress(user, server))[-1]["message"]
 
 
+@contextlib.contextmanager
+def hub_on(embedded: EmbeddedServer, folder: Path, prefix: str, **options: Any) -> Iterator[Hub]:
+    """Run a Hub on an embedded server."""
+    try:
+        proxy = install_proxy()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(json.dumps(embedded.kubeconfig()))
+    with Hub(folder, kubeconfig, proxy, prefix, **options) as hub:
+        hub.start()
+        yield hub
+
+
 class TestLive:
     """Polls and waits through one watch for all labs."""
 
@@ -403,15 +417,8 @@ class TestLive:
         cls, embedded: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
     ) -> Iterator[Hub]:
         """A Hub whose spawners are switched to it by one line of configuration."""
-        try:
-            proxy = install_proxy()
-        except UnavailableError as error:
-            pytest.skip(str(error))
         folder = tmp_path_factory.mktemp("live")
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(json.dumps(embedded.kubeconfig()))
-        with Hub(folder, kubeconfig, proxy, "live-", traits={"live": True}) as hub:
-            hub.start()
+        with hub_on(embedded, folder, "live-", traits={"live": True}) as hub:
             yield hub
 
     def test_polls_of_many_labs_ask_for_nothing(self, hub: Hub, embedded: EmbeddedServer) -> None:
@@ -463,14 +470,7 @@ class TestSharedNamespace:
         tmp_path_factory: pytest.TempPathFactory,
     ) -> Iterator[Hub]:
         """A Hub with the documentation's shared lab."""
-        try:
-            proxy = install_proxy()
-        except UnavailableError as error:
-            pytest.skip(str(error))
         core.create_namespace({"metadata": {"name": "notebooks"}})
-        folder = tmp_path_factory.mktemp("shared")
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(json.dumps(embedded.kubeconfig()))
         traits = {
             "namespace": "notebooks",
             "keep": ["PersistentVolumeClaim"],
@@ -479,8 +479,8 @@ class TestSharedNamespace:
             "token_secret": "tokens-jovyan",
         }
         lab = list(yaml.safe_load_all((EXAMPLES / "lab-shared.yaml").read_text()))
-        with Hub(folder, kubeconfig, proxy, "", lab=lab, traits=traits) as hub:
-            hub.start()
+        folder = tmp_path_factory.mktemp("shared")
+        with hub_on(embedded, folder, "", lab=lab, traits=traits) as hub:
             yield hub
 
     def test_labs_of_several_users_live_side_by_side(

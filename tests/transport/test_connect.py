@@ -21,27 +21,6 @@ from tests.support.villain import (
     json_answer,
 )
 
-getaddrinfo = socket.getaddrinfo
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What names stand for: a list of addresses and ports, or an error."""
-    known: dict[str, Any] = {}
-
-    def look_up(host: str, port: int, *arguments: Any, **options: Any) -> Any:
-        found = known.get(host)
-        if isinstance(found, Exception):
-            raise found
-        if found is None:
-            return getaddrinfo(host, port, *arguments, **options)
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", number)) for number in found
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return known
-
 
 def test_the_next_is_tried_after_one_that_refuses(
     names: dict[str, Any], storage_of: StorageOf, log: LogCapture

@@ -39,25 +39,6 @@ def _no_helper() -> None:
     wait_for(lambda: not helpers())
 
 
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What names stand for: a list of addresses and ports, or an error."""
-    known: dict[str, Any] = {}
-
-    def look_up(host: str, port: int, *arguments: Any, **options: Any) -> Any:
-        found = known.get(host)
-        if isinstance(found, Exception):
-            raise found
-        if found is None:
-            return getaddrinfo(host, port, *arguments, **options)
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", number)) for number in found
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return known
-
-
 @pytest.mark.usefixtures("_no_helper")
 def test_an_address_needs_no_thread(storage_of: StorageOf) -> None:
     """It is read, not looked up."""
