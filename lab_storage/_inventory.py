@@ -20,7 +20,7 @@ def list_labs(
 ) -> list[LabSummary]:
     """List the namespaces of a prefix, and the pods in them, by name."""
     wants = partial(_starts_with, prefix)
-    pods = PodSource(label_selector=label_selector, wants=wants)
+    pods = PodSource(label_selector=label_selector, wants=wants, needs_versions=False)
     tasks: list[Callable[[Call], list[PodState]]] = [
         partial(list_namespaces, prefix=prefix),
         lambda part: pods.list_all(part).pods,
@@ -31,7 +31,8 @@ def list_labs(
 
 def list_namespaces(call: Call, prefix: str, name: str | None = None) -> list[PodState]:
     """List the metadata of the namespaces of a prefix, or of the one of a name."""
-    source = PodSource(kind=NAMESPACE, wants=partial(_starts_with, prefix))
+    wants = partial(_starts_with, prefix)
+    source = PodSource(kind=NAMESPACE, wants=wants, needs_versions=False)
     if name is None:
         return source.list_all(call).pods
     return source.find(call, None, name).pods

@@ -53,6 +53,8 @@ class PodSource:
         that of pods.
     wants
         Tells of a namespace whether it is wanted: no server selects by a prefix.
+    needs_versions
+        Whether a list that names no version is of no use.
     clock
         A monotonic clock, in seconds.
     """
@@ -64,6 +66,7 @@ class PodSource:
         *,
         kind: Kind = POD,
         wants: Callable[[str], bool] = lambda _: True,
+        needs_versions: bool = True,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._kind = kind
@@ -73,6 +76,7 @@ class PodSource:
         self._namespace = namespace
         self._label_selector = label_selector
         self._wants = wants
+        self._needs_versions = needs_versions
         self._clock = clock
         # Some servers and gateways have none, and say so by a 406.
         self._has_protobuf = True
@@ -221,6 +225,8 @@ class PodSource:
         if not answer.is_success:
             raise judged(call, request, answer)
         page = read_page(answer)
+        if self._needs_versions and not page.version:
+            raise TransientError("the list names no version")
         if page.version < before:
             raise TransientError("the answer is older than what is known")
         return Listed(page.pods, page.version, sent_at), page.token
@@ -276,11 +282,7 @@ def read_page(answer: Answer) -> Page:
     """
     if (answer.header("Content-Type") or "").startswith(PROTOBUF):
         try:
-            page = pod_protobuf.page(answer.body)
+            return pod_protobuf.page(answer.body)
         except DecodeError as error:
             raise TransientError(f"the answer is not a list of pods: {error}") from None
-    else:
-        page = pod_json.page(answer.read_list())
-    if not page.version:
-        raise TransientError("the list names no version")
-    return page
+    return pod_json.page(answer.read_list())
