@@ -253,7 +253,7 @@ def why(session: Session, named: Named, logs: int) -> None:
     if found is None:
         session.screen.result(None)
         raise FailedError(Exit.REFUSED, f"Pod {names.namespace}/{names.pod} does not exist")
-    for line in table(names, found):
+    for line in table(names, found, session.screen.columns):
         session.screen.line(line)
     session.screen.result(as_json(names, found))
     if found.diagnosis.trouble is not None:

@@ -61,6 +61,11 @@ class Screen:
         """Whether the standard output has failed."""
         return getattr(self._output, "failure", None) is not None
 
+    @property
+    def columns(self) -> int | None:
+        """The width of the terminal; `None` if results go elsewhere."""
+        return self.console.width if self.console.is_terminal else None
+
     def line(self, text: str) -> None:
         """Show one line to people."""
         if not self.as_json:

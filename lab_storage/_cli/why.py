@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,13 @@ from lab_storage.models import LabObjectNames
 
 __all__ = ["as_json", "table"]
 
+# On a narrower terminal, wrapping would tear what it shows to pieces.
+_NARROWEST = 20
 
-def table(names: LabObjectNames, examination: Examination) -> Iterator[str]:
+
+def table(
+    names: LabObjectNames, examination: Examination, columns: int | None = None
+) -> Iterator[str]:
     """Write what is wrong, where, since when and how often, with events, log and a hint.
 
     Parameters
@@ -21,6 +27,8 @@ def table(names: LabObjectNames, examination: Examination) -> Iterator[str]:
         Whose pod it is.
     examination
         What was found out about it.
+    columns
+        The width to wrap lines to; `None` leaves them whole.
 
     Yields
     ------
@@ -30,8 +38,17 @@ def table(names: LabObjectNames, examination: Examination) -> Iterator[str]:
     rows = [(title, values) for title, values in _rows(names, examination) if values]
     width = max(len(title) for title, _ in rows) + 2
     for title, values in rows:
-        for place, value in enumerate(values):
+        for place, value in enumerate(_wrapped(values, columns and columns - width)):
             yield f"{title if place == 0 else '':{width}}{value}".rstrip()
+
+
+def _wrapped(values: list[str], columns: int | None) -> Iterator[str]:
+    """Wrap lines between words; those that follow in the same value are indented."""
+    for value in values:
+        if columns is None or len(value) <= columns or columns < _NARROWEST:
+            yield value
+        else:
+            yield from textwrap.wrap(value, columns, subsequent_indent="  ")
 
 
 def _rows(names: LabObjectNames, examination: Examination) -> Iterator[tuple[str, list[str]]]:

@@ -123,3 +123,12 @@ def test_why_takes_no_negative_count(program: Program) -> None:
 
     assert (2, "") == (done.returncode, done.stdout)
     assert "--logs" in done.stderr
+
+
+def test_long_lines_are_wrapped_between_words() -> None:
+    """On a terminal, beside their title; elsewhere they stay whole."""
+    names = names_of()
+    found = examine(made.pod(phase="Failed", status={"message": "word " * 40}), [])
+    narrow = list(table(names, found, 60))
+    assert 60 >= max(map(len, narrow))
+    assert [line for line in table(names, found) if len(line) > 60]
