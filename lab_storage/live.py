@@ -23,7 +23,7 @@ from lab_storage._arguments import check_instance, check_name
 from lab_storage._diagnoses import read_examination
 from lab_storage._manifests.kinds import DNS_LABEL, POD
 from lab_storage._starts import log_start
-from lab_storage.diagnosis import PodDiagnosis, examine
+from lab_storage.diagnosis import Examination, examine
 from lab_storage.exceptions import KubernetesError, LabStorageError, PodStartError
 from lab_storage.models import (
     Freshness,
@@ -217,34 +217,34 @@ class LiveLabStorage(LabStorage):
             return super()._wait_for_start(call, namespace, name, fail_fast)
         request = list_of_one(POD, namespace, name)
 
-        def diagnose() -> PodDiagnosis:
+        def look_closer() -> Examination:
             try:
                 found = read_examination(call.aside(_DIAGNOSIS_SECONDS), namespace, name)
             except LabStorageError:
                 found = None
-            return (found or examine({})).diagnosis
+            return found or examine({})
 
         def explain(pod: PodState) -> str:
             # A state that says what the pod waits for needs no more.
             if any(reason not in _SAYS_NOTHING for _, reason, _ in pod.waiting):
                 return pod.why_it_waits
-            diagnosis = diagnose()
-            if diagnosis.trouble is not None:
-                return f"the pod is {diagnosis.phase.value}; {diagnosis}"
-            return "; ".join([pod.why_it_waits, *diagnosis.events[-1:]])
+            found = look_closer()
+            if found.diagnosis.trouble is not None:
+                return f"the pod is {found.diagnosis.phase.value}; {found.diagnosis}"
+            return "; ".join(filter(None, (pod.why_it_waits, found.last_warning)))
 
         waiter = wait_for_start(following, call, (namespace, name), fail_fast, explain)
         call.check()
         if waiter.trouble is not None:
-            raise PodStartError(name, namespace, *waiter.trouble, diagnose())
+            raise PodStartError(name, namespace, *waiter.trouble, look_closer().diagnosis)
         if waiter.phase is PodPhase.FAILED:
-            log_start(call, request, waiter.phase, diagnose())
+            log_start(call, request, waiter.phase, look_closer().diagnosis)
         elif waiter.phase is not None:
             call.debug("Pod has started", request)
         return waiter.phase
 
     def _follow_events(self, call: Call, namespace: str, name: str) -> Generator[str, None, None]:
-        following, key = self._following(), (namespace, name)
+        following, key = self._following_for(call), (namespace, name)
         if not self._scope.covers(namespace):
             yield from super()._follow_events(call, namespace, name)
             return

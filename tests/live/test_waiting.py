@@ -153,6 +153,29 @@ def test_timeout_says_what_only_an_event_says(world: World, live: LiveLabStorage
         live.wait_for_pod_start("lab", "lab-ada", timeout_of(1.0))
 
 
+def test_timeout_reports_a_warning_and_not_what_goes_well(
+    world: World, live: LiveLabStorage
+) -> None:
+    """The last of its warning events, as where each wait has a watch of its own."""
+    world.make("ada")
+    pod = world.core.read_namespaced_pod("lab", "lab-ada")
+    about = {"kind": "Pod", "namespace": "lab-ada", "name": "lab", "uid": pod.metadata.uid}
+    for number, (kind, reason) in enumerate([("Warning", "Odd"), ("Normal", "Pulled")]):
+        event = {
+            "metadata": {"name": f"lab.{number}"},
+            "involvedObject": about,
+            "type": kind,
+            "reason": reason,
+            "message": "as it is",
+            "lastTimestamp": f"2100-01-01T00:00:0{number}Z",
+        }
+        world.core.create_namespaced_event("lab-ada", event)
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    with pytest.raises(OperationTimeoutError) as caught:
+        live.wait_for_pod_start("lab", "lab-ada", timeout_of(1.0))
+    assert str(caught.value.last).endswith("; Odd: as it is")
+
+
 def test_cancel_ends_a_wait(world: World, live: LiveLabStorage) -> None:
     """Soon, and by its own error."""
     world.make("ada")
