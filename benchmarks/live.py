@@ -76,9 +76,11 @@ def writing(cluster: Cluster, labs: int, seconds: float) -> Iterator[None]:
     def write(first: int) -> None:
         number = first
         while time.monotonic() < until:
-            phase = {"status": {"phase": phases[number // labs % 2]}}
+            # The message is another each time: a write that changes nothing is not told.
+            message = str(time.monotonic())
+            status = {"phase": phases[number // labs % 2], "message": message}
             path = f"/api/v1/namespaces/lab-{number % labs:05}/pods/lab/status"
-            cluster.request("PATCH", path, phase)
+            cluster.request("PATCH", path, {"status": status})
             number += _WRITERS
 
     with ThreadPoolExecutor(_WRITERS) as writers:
