@@ -164,8 +164,8 @@ class Hub:
     ) -> None:
         self.notebooks = Notebooks()
         self.log_file = folder / "hub.log"
-        public, proxy_api = (f"http://127.0.0.1:{port}" for port in _free_ports(2))
-        (hub_port,) = _free_ports(1, address)
+        public, proxy_api = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+        (hub_port,) = free_ports(1, address)
         hub = f"http://{address}:{hub_port}"
         self.token = token = secrets.token_hex(16)
         lab_file = folder / "lab.yaml"
@@ -351,7 +351,8 @@ def _path(user: str, server: str) -> str:
     return f"users/{quote(user)}/servers/{server}" if server else f"users/{quote(user)}/server"
 
 
-def _free_ports(number: int, address: str = "127.0.0.1") -> list[int]:
+def free_ports(number: int, address: str = "127.0.0.1") -> list[int]:
+    """Give ports on which nothing listens."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:

@@ -38,6 +38,7 @@ NOT_RUN = {
     "jupyterhub": "needs Node.js; tests/programs runs the spawner in a real Hub",
     "kill": "the page's test ends by itself what runs in the background",
     "kubectl": "needs a cluster",
+    "npm": "would change the environment of the tests",
     "pip": "would change the environment of the tests",
     "python3": "makes the environment that this test runs in",
     ".": "the environment of the tests is active",
