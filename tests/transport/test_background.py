@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,13 +46,15 @@ def test_interruptions_leave_no_run_behind() -> None:
     for number in range(ROUNDS):
         try:
             signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + number % 40))
-            while True:
+            # CPython drops an exception that is raised while an object is being finalized.
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
                 runs.run("key", threading.get_ident, Exchange(timeout_of(10), 10), 10)
         except InterruptionError:
             interrupted += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
 
-    assert ROUNDS == interrupted
+    assert interrupted > ROUNDS / 2
     assert runs.run("key", lambda: 7, Exchange(timeout_of(5), 5), 5).value is not None
     wait_for(lambda: len(runs._places) == 2)
     assert {} == runs._runs
