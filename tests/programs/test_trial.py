@@ -127,8 +127,16 @@ def trial(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Trial]:
     assert "Traceback" not in log.read_text()
 
 
+def is_listening(url: str) -> bool:
+    """Whether anything answers there."""
+    with contextlib.suppress(requests.ConnectionError):
+        requests.get(url, timeout=SECONDS)
+        return True
+    return False
+
+
 def test_code_runs_in_a_notebook_of_the_trial(trial: Trial) -> None:
-    """Log in, wait for the server, run a line in a kernel; a Ctrl-C then removes the lab."""
+    """Log in, wait for the server, run a line in a kernel, and stop the server."""
     ada = trial.log_in("ada")
     eventually(ada.is_ready)
     assert ["lab-ada"] == trial.namespaces()
@@ -145,10 +153,16 @@ def test_code_runs_in_a_notebook_of_the_trial(trial: Trial) -> None:
     code = "import os; os.environ['JUPYTERHUB_SERVICE_URL']"
     assert repr(service_url) == notebook.run(kernel, code)
 
+    assert is_listening(service_url)
+    ada.ask("DELETE", "/server")
+    eventually(lambda: {} == ada.ask("GET")["servers"])
+    assert [] == trial.namespaces()
+    assert not is_listening(service_url)
+
 
 @pytest.mark.parametrize("trial", ["notebook.yaml"], indirect=True)
 def test_notebook_that_is_shut_down_takes_its_lab_along(trial: Trial) -> None:
-    """By the menu of JupyterLab, for one; and another one can be started."""
+    """By the menu of JupyterLab, for one; another can be started, and a Ctrl-C removes that."""
     grace = trial.log_in("grace")
     eventually(grace.is_ready)
     token = grace.ask("POST", "/tokens")["token"]
