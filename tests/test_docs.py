@@ -31,6 +31,7 @@ PAGES = [
 #: What a page needs besides the library and its extras `cli` and `testing`.
 NEEDS = {
     "docs/guides/celery.md": "celery",
+    "docs/guides/kubespawner.md": "jupyterhub",
     "docs/guides/metrics.md": "prometheus_client",
     "docs/guides/spawner.md": "jupyterhub",
 }

@@ -42,7 +42,12 @@ class OfflineSpawner(LabSpawner):  # type: ignore[misc,unused-ignore]
         return LabStorage(client.ApiClient(client.Configuration()), structlog.get_logger())
 
 
-def spawner_of(name: str = "ada", server: str = "", **settings: Any) -> LabSpawner:
+def spawner_of(
+    name: str = "ada",
+    server: str = "",
+    spawner_class: type[LabSpawner] = OfflineSpawner,
+    **settings: Any,
+) -> LabSpawner:
     """Make a spawner as a Hub does."""
     user = SimpleNamespace(name=name, escaped_name=name, url=f"/user/{name}/", settings={})
     hub = SimpleNamespace(
@@ -51,7 +56,7 @@ def spawner_of(name: str = "ada", server: str = "", **settings: Any) -> LabSpawn
     place = Server(proto="http", ip="", port=8888, base_url=f"/user/{name}/", cookie_name="lab")
     orm = Spawner(name=server, server=place)
     config = Config({"LabSpawner": {"lab_file": str(EXAMPLE), **settings}})
-    spawner = OfflineSpawner(
+    spawner = spawner_class(
         user=user, hub=hub, orm_spawner=orm, config=config, oauth_client_id="client"
     )
     spawner.api_token = "t0ken"
@@ -250,3 +255,36 @@ class TestProfiles:
     def test_there_is_no_form_without_profiles(self) -> None:
         """The Hub starts the server at once then."""
         assert "" == spawner_of().options_form
+
+
+class TestComingFromKubespawner:
+    """What the guide for users of kubespawner promises."""
+
+    PAGE = (EXAMPLE.parent.parent / "guides" / "kubespawner.md").read_text()
+
+    def test_table_of_names_is_right(self) -> None:
+        """The claims of users, in the column of this spawner."""
+        rows = re.findall(
+            r"^\| `(\S+)` \| `claim-\S+` \| `claim-(\S+)` \|$", self.PAGE, re.MULTILINE
+        )
+        assert ["ada", "ada-lovelace", "ada@x.org"] == [user for user, _ in rows]
+        assert [slug(user) for user, _ in rows] == [name for _, name in rows]
+
+    @pytest.mark.parametrize(
+        ("user", "claim"), [("ada-lovelace", "claim-ada-lovelace"), ("grace", "claim-grace")]
+    )
+    def test_claims_of_kubespawner_are_used(self, user: str, claim: str) -> None:
+        """The guide's class names them in the claim itself and in the pod."""
+        (code,) = re.findall(r"^import json\n.*?(?=^c\.)", self.PAGE, re.MULTILINE | re.DOTALL)
+        page: dict[str, Any] = {}
+        exec(code, page)
+        migrated = type("Migrated", (page["MigratedLabSpawner"], OfflineSpawner), {})
+        names = {"env_config_map": "env-jovyan", "pod": "lab-jovyan", "namespace": "notebooks"}
+        lab_file = str(EXAMPLE.parent / "lab-shared.yaml")
+
+        lab = spawner_of(user, spawner_class=migrated, lab_file=lab_file, **names).manifests()
+
+        assert find(lab, "PersistentVolumeClaim", claim)
+        (pod,) = (each for each in lab if each["kind"] == "Pod")
+        (volume,) = pod["spec"]["volumes"]
+        assert claim == volume["persistentVolumeClaim"]["claimName"]
