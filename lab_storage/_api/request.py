@@ -67,7 +67,10 @@ class Request:
             return {"POST": "create", "DELETE": "delete"}.get(self.method, self.method.lower())
         if self.query.get("watch") == "true":
             return "watch"
-        return "list" if self.collection or self.name is None else "get"
+        # What a group has is not a resource itself
+        # (https://kubernetes.io/docs/reference/access-authn-authz/authorization/#request-verb-non-resource).
+        is_list = bool(self.kind.plural) and (self.collection or self.name is None)
+        return "list" if is_list else "get"
 
     def __str__(self) -> str:
         about = describe_object(self.kind.name, self.namespace, self.name)

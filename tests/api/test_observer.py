@@ -57,6 +57,20 @@ def test_each_request_is_reported_with_its_object(logger: Any) -> None:
         record.status = 500
 
 
+def test_discovery_is_a_get(logger: Any) -> None:
+    """As in Kubernetes' own words: a group's resources are not a list of objects."""
+    custom = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "thing"}}
+    lab = attrs.evolve(lab_of(), others=[custom])
+    with (
+        Villain(json_answer({"kind": "APIResourceList", "resources": None})) as villain,
+        observed(villain, logger) as (storage, records),
+        pytest.raises(KubernetesError, match="the server has no kind Thing"),
+    ):
+        storage.create(lab, timeout_of(5))
+
+    assert {("get", "APIResourceList", 200, 1)} == {*brief(records)}
+
+
 def test_each_attempt_is_reported(logger: Any, set_pauses: SetPauses) -> None:
     """Those that failed too; where no answer came, the status is None."""
     set_pauses(0)
