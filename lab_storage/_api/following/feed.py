@@ -123,10 +123,10 @@ class Feed(Rounds):
         pods: dict[Key, PodState] = {}
         with closing(stream):
             for event in stream.events():
+                if self._clock() > until:
+                    break
                 if not self._must_list:
                     self._view.hear(event)
-                    if self._clock() > until:
-                        break
                 elif event.is_initial_end:
                     self._take(list(pods.values()), event.version, sent_at)
                     pods.clear()

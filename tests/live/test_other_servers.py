@@ -1,0 +1,44 @@
+"""Servers that do not do what is asked of them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+from lab_storage import PodPhase
+from tests.live.conftest import PATIENCE_SECONDS, names
+from tests.support.fixtures import StorageOf
+from tests.support.labs import timeout_of
+from tests.support.villain import Act, Seen, Villain, json_answer, stream
+
+
+def test_server_that_knows_neither_streamed_lists_nor_ends_of_watches(
+    storage_of: StorageOf,
+) -> None:
+    """It never says that it has told all, and goes on talking: then the pods are listed."""
+    versions = itertools.count(11)
+
+    def pod() -> dict[str, Any]:
+        metadata = {
+            "name": "lab",
+            "namespace": "lab-ada",
+            "uid": "1",
+            "resourceVersion": str(next(versions)),
+        }
+        return {"kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}}
+
+    def script(request: Seen) -> Act:
+        if request.is_watch:
+            events = ([{"type": "MODIFIED", "object": pod()}, 0.1] for _ in itertools.count())
+            return stream(events)
+        version = {"resourceVersion": str(next(versions))}
+        return json_answer({"kind": "PodList", "metadata": version, "items": [pod()]})
+
+    with (
+        Villain(script) as villain,
+        storage_of(villain).live("lab-", max_age=timedelta(seconds=1)) as live,
+    ):
+        live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+        assert PodPhase.RUNNING == live.read_pod_phase(names("ada"), timeout_of(PATIENCE_SECONDS))
+        assert 1 == live.freshness.pods
