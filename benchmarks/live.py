@@ -204,50 +204,11 @@ def table(found: dict[str, Json]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def plot(found: dict[str, Json], labs: int) -> str:
-    """The CPU that each client takes to know all labs, and the memory that it keeps, as SVG."""
-    names = [INFORMER, REFLECTOR, OURS]
-    titles = {INFORMER: "official SharedInformer", REFLECTOR: "a list in JSON, kept", OURS: OURS}
-    panels = [
-        (f"CPU to know {labs:,} labs, once", "cpu", 1.0, " s"),
-        ("memory kept", "memory", 1e-6, " MB"),
-    ]
-    parts = []
-    for row, (title, key, factor, unit) in enumerate(panels):
-        top = 20 + row * 130
-        parts.append(f'<text x="10" y="{top}" font-weight="bold">{title}</text>')
-        most = max(found[name][key] for name in names)
-        for place, name in enumerate(names):
-            y = top + 12 + place * 30
-            width = max(1.0, 330 * found[name][key] / most)
-            kind = "ours" if name == OURS else "other"
-            text = f"{found[name][key] * factor:,.1f}{unit}"
-            parts.append(
-                f'<text x="170" y="{y + 16}" text-anchor="end">{titles[name]}</text>'
-                f'<rect class="{kind}" x="180" y="{y}" width="{width:.1f}" height="22" rx="2"/>'
-                f'<text x="{180 + width + 8:.1f}" y="{y + 16}">{text}</text>'
-            )
-    body = "\n".join(parts)
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 620 265" \
-font-family="system-ui, sans-serif" font-size="13">
-<title>What knowing all labs costs</title>
-<style>
-  text {{ fill: #222 }}
-  .ours {{ fill: #2a9d6f }}
-  .other {{ fill: #9aa5b1 }}
-  @media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} }}
-</style>
-{body}
-</svg>
-"""
-
-
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small run, to see that all works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--docs", action="store_true", help="write docs/pictures/live.svg")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else Sizes()
     with new_cluster() as cluster:
@@ -256,8 +217,6 @@ def main() -> None:
         print(f"On {cluster.title}, with {sizes.labs:,} pods:\n\n{table(found)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
-    if arguments.docs:
-        (ROOT / "docs" / "pictures" / "live.svg").write_text(plot(found, sizes.labs))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "pictures"
 BENCHMARKS = FOLDER.with_name("benchmarks.md")
+LIVE = FOLDER.with_name("guides") / "live.md"
 
 STYLE = """\
 svg { --ink: #1f2937; --soft: #4b5563; --paper: #ffffff; --line: #4b5563; --box: #e3f2f5;
@@ -391,6 +392,33 @@ def clients() -> Picture:
     return picture
 
 
+def live() -> Picture:
+    """What it costs to know all labs."""
+    rows = rows_of(LIVE.read_text(), "how all labs are known", "CPU to know 10,000, once")
+    picture = Picture(
+        "What knowing 10,000 labs costs",
+        "Bars of the CPU and the memory that the official informer, a list in JSON that is kept,"
+        " and lab_storage take to know all labs.",
+        780,
+        260,
+    )
+    for place, (title, unit) in enumerate([("CPU, once", "s"), ("memory kept", "MB")]):
+        costs = {row[0]: float(row[place + 1].split()[0].replace(",", "")) for row in rows}
+        y = 30 + 120 * place
+        picture.text(12, y, title, "code")
+        picture.text(190, y, "shorter is better", "soft")
+        for number, (name, cost) in enumerate(costs.items()):
+            top = y + 12 + 28 * number
+            width = max(440 * cost / max(costs.values()), 1)
+            is_ours = name == "lab_storage"
+            picture.text(12, top + 15, name, "strong" if is_ours else "")
+            picture.rectangle(190, top, width, 20, "box" if is_ours else "other")
+            picture.text(
+                190 + width + 8, top + 15, f"{cost:,.1f} {unit}", "strong" if is_ours else ""
+            )
+    return picture
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
     "where": where,
     "objects": objects,
@@ -400,6 +428,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "pod-states": pod_states,
     "goals": goals,
     "clients": clients,
+    "live": live,
 }
 
 
