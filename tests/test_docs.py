@@ -100,6 +100,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [] == [link for link in links if not (page.parent / link).exists()]
 
 
+def test_example_programs_are_short() -> None:
+    """What people copy has fewer than 40 lines; the rest is in the library."""
+    lines = {each.name: len(each.read_text().splitlines()) for each in EXAMPLES.glob("*.py")}
+    assert {"cluster.py", "trial_config.py"} <= set(lines)
+    assert {} == {name: number for name, number in lines.items() if number >= 40}
+
+
 def rules_of_role() -> set[tuple[str, str]]:
     """The resources and verbs of the role in ``docs/examples/rbac.yaml``."""
     manifests = yaml.safe_load_all((EXAMPLES / "rbac.yaml").read_text())
