@@ -80,7 +80,12 @@ class Feed(Rounds):
     def _round(self, call: Call) -> None:
         if not self._must_list:
             if self._proves and not self._is_hurried:
+                known = self._view.version
                 named = self._source.name_version(call)
+                if named.version < known:
+                    # What such an answer proves is of another time, or of another history.
+                    raise self._older("the version of now")
+                self._older_since = None
                 self._view.mark(named.version, named.sent_at)
             self._hear(self._resume(call))
             return
@@ -146,9 +151,13 @@ class Feed(Rounds):
             self._older_since = None
             self._health.succeed(is_news=True)
             return
+        raise self._older("the list")
+
+    def _older(self, what: str) -> TransientError:
         now = self._clock()
         if self._older_since is None:
             self._older_since = now
         if now - self._older_since > RESTORED_SECONDS:
+            self._lose_track()
             self._view.forget_version()
-        raise TransientError("the list is older than what is known")
+        return TransientError(f"{what} is older than what is known")

@@ -343,6 +343,8 @@ class View:
             self._tell_one(key, pod)
             return
         self._entries[key] = entry
+        # The watch will tell of it. Those who list or listen are to know no less meanwhile.
+        entry.is_followed = entry.is_followed or pod is not None
         self._ahead[key] = as_of
         self._ahead.move_to_end(key)
         while len(self._ahead) > MOST_OTHERS:
