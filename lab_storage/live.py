@@ -17,7 +17,7 @@ from lab_storage._api.following.listeners import ChangeReader
 from lab_storage._api.following.scope import Key, Scope
 from lab_storage._api.following.waits import wait_for_start
 from lab_storage._api.interruptible import Interruptible
-from lab_storage._api.pod_state import PodState
+from lab_storage._api.pod_state import PodState, number_of
 from lab_storage._api.request import list_of_one
 from lab_storage._arguments import check_instance, check_name
 from lab_storage._diagnoses import read_examination
@@ -170,12 +170,21 @@ class LiveLabStorage(LabStorage):
 
         Also if the call fails: the server may have done what it was asked.
         """
-        following = self._following_for(_call)
-        following.distrust(_place)
+        self._following_for(_call).distrust(_place)
         try:
             yield
         finally:
-            following.distrust(_place)
+            # Not that from above: somebody may have closed it, and another one begun.
+            following = self._followings.get(os.getpid())
+            if following is not None:
+                following.distrust(_place)
+
+    def _note_told(self, pod: Key, version: str | None = None) -> None:
+        following = self._followings.get(os.getpid())
+        if following is not None and not 0 < number_of(version) <= following.view.known_version(
+            pod
+        ):
+            following.distrust(pod)
 
     def _following_for(self, call: Call) -> Following:
         """What this process has, for a call that is not over: that must not start the watch."""
@@ -205,7 +214,7 @@ class LiveLabStorage(LabStorage):
                 raise
             # Whoever may not list may be allowed to get.
             phase = super()._read_phase(call, namespace, name)
-            following.distrust((namespace, name))
+            self._note_told((namespace, name))
             return phase
         return None if pod is None else pod.phase
 
@@ -214,12 +223,16 @@ class LiveLabStorage(LabStorage):
     ) -> PodPhase | None:
         following = self._following_for(call)
         if not self._scope.covers(namespace) or following.health.refusal is not None:
-            return super()._wait_for_start(call, namespace, name, fail_fast)
+            try:
+                return super()._wait_for_start(call, namespace, name, fail_fast)
+            finally:
+                self._note_told((namespace, name))
         request = list_of_one(POD, namespace, name)
 
         def look_closer() -> Examination:
             try:
                 found = read_examination(call.aside(_DIAGNOSIS_SECONDS), namespace, name)
+                self._note_told((namespace, name))
             except LabStorageError:
                 found = None
             return found or examine({})
@@ -264,9 +277,7 @@ class LiveLabStorage(LabStorage):
     def _read_changes(self, call: Call) -> Generator[PodChange, None, None]:
         following = self._following_for(call)
         reader = ChangeReader()
-        while not following.is_synced:
-            following.raise_refusal(call)
-            following.await_news(call, call.left())
+        following.await_sync(call)
         following.view.listen(reader)
         try:
             while True:
@@ -282,9 +293,15 @@ class LiveLabStorage(LabStorage):
 
     def _list_labs(self, call: Call, prefix: str, label_selector: str | None) -> list[LabSummary]:
         scope = self._scope
-        covers = scope.namespace is not None or prefix.startswith(scope.prefix)
+        if scope.namespace is None:
+            covers = prefix.startswith(scope.prefix)
+        else:
+            covers = scope.namespace.startswith(prefix)
         if not covers or label_selector != scope.label_selector:
-            return super()._list_labs(call, prefix, label_selector)
+            labs = super()._list_labs(call, prefix, label_selector)
+            if (other := self._followings.get(os.getpid())) is not None:
+                other.note_listed(labs, prefix if label_selector is None else None)
+            return labs
         following = self._following_for(call)
         namespaces = _inventory.list_namespaces(call, prefix, scope.namespace)
         return _inventory.summaries(namespaces, following.find_all(call, prefix))

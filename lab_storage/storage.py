@@ -407,7 +407,11 @@ class LabStorage:
             quota is missing, its attribute is `None`.
         """
         call = self._begin(timeout, names)
-        return _labs.read(call, self._workers, names)
+        objects = _labs.read(call, self._workers, names)
+        pod = None if objects is None else objects.pod
+        version = None if pod is None else pod.metadata.resource_version
+        self._note_told((names.namespace, names.pod), version)
+        return objects
 
     def read_pod_phase(self, names: LabObjectNames, timeout: Timeout) -> PodPhase | None:
         """Read the phase of a lab's pod.
@@ -466,7 +470,9 @@ class LabStorage:
     ) -> Examination | None:
         call = self._begin(timeout, names)
         check_count("log_lines", log_lines)
-        return read_examination(call, names.namespace, names.pod, log_lines=log_lines)
+        examination = read_examination(call, names.namespace, names.pod, log_lines=log_lines)
+        self._note_told((names.namespace, names.pod))
+        return examination
 
     @forgets_locals
     def read_secret(self, name: str, namespace: str, timeout: Timeout) -> V1Secret:
@@ -588,6 +594,9 @@ class LabStorage:
     ) -> AbstractContextManager[None]:
         """Surrounds what may change that pod, or the pods of that namespace."""
         return nullcontext()
+
+    def _note_told(self, _pod: tuple[str, str], _version: str | None = None) -> None:
+        """Follows what the server has told of a pod: nobody is to hear older news of it."""
 
     def _read_phase(self, call: Call, namespace: str, name: str) -> PodPhase | None:
         return _pods.read_phase(call, namespace, name)

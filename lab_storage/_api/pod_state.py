@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from lab_storage.models import PodPhase
+from lab_storage.models import PodPhase, PodSummary
 
 UNSTARTED = frozenset({PodPhase.PENDING, PodPhase.UNKNOWN})
 
@@ -55,6 +55,15 @@ class PodState:
             for container, reason, message in self.waiting
         )
         return f"the pod is {self.phase.value}{reasons}"
+
+    def is_like(self, pod: PodSummary) -> bool:
+        """Whether a summary says the same."""
+        return (self.uid, self.phase, self.is_ready, self.is_terminating) == (
+            pod.uid,
+            pod.phase,
+            pod.is_ready,
+            pod.is_terminating,
+        )
 
     @property
     def has_started(self) -> bool:

@@ -8,7 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab_storage import KubernetesError, LiveLabStorage, OperationTimeoutError, PodPhase
+from lab_storage import (
+    KubernetesError,
+    LabStorageError,
+    LiveLabStorage,
+    OperationTimeoutError,
+    PodPhase,
+)
 from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, read
 from tests.support.labs import timeout_of
 
@@ -130,3 +136,19 @@ def test_events_that_may_not_be_read_are_an_error(world: World, live_of: LiveOf)
     with pytest.raises(KubernetesError) as caught:
         next(listen(live, "ada"))
     assert 403 == caught.value.status
+
+
+def test_closed_storage_leaves_no_watch_for_a_loop_that_stands_still(
+    world: World, live: LiveLabStorage
+) -> None:
+    """A loop may be left by ``break``, and kept."""
+    world.make("ada")
+    eventually(PodPhase.PENDING, lambda: read(live, "ada"))
+    say(world, "ada", "test")
+    loop = listen(live, "ada")
+    assert "test" == hear(loop)
+    live.close()
+    assert 0 == listeners()
+    eventually(0, lambda: world.server.open_watches)
+    with pytest.raises(LabStorageError, match="closed"):
+        list(loop)

@@ -23,7 +23,9 @@ from lab_storage import (
     Timeout,
 )
 from lab_storage._api.following import asking as _asking
+from lab_storage._api.following.health import Health
 from lab_storage.testing import Answer, Silence
+from lab_storage.timeout import Signal
 from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, names, read
 from tests.support.labs import lab_of, timeout_of
 
@@ -322,3 +324,117 @@ def test_cancelled_call_starts_no_watch(
         call(live, timeout)
     assert {} == live._followings
     assert 0 == world.count()
+
+
+def test_close_meanwhile_does_not_hide_a_write(
+    world: World, live: LiveLabStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another thread has begun anew since does not believe its memory either."""
+    world.make("ada")
+
+    def delete(*_: object) -> None:
+        live.close()
+        live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+        world.server.silence_watches()
+        world.delete("ada")
+
+    monkeypatch.setattr("lab_storage._pods.delete", delete)
+    live.delete_pod(names("ada"), timeout_of(PATIENCE_SECONDS))
+    assert read(live, "ada") is None
+
+
+TELLERS: dict[str, Callable[[Any, Timeout], object]] = {
+    "objects": lambda live, timeout: live.read_lab_objects(names("ada"), timeout).pod.status.phase,
+    "diagnosis": lambda live, timeout: live.read_pod_diagnosis(names("ada"), timeout),
+    "all labs": lambda live, timeout: live.list_labs("", timeout),
+    "other labels": lambda live, timeout: live.list_labs(
+        "lab-", timeout, label_selector="app=lab"
+    ),
+    "wait": lambda live, timeout: live.wait_for_pod_start("lab", "lab-ada", timeout),
+}
+
+
+@pytest.mark.parametrize("prefix", ["lab-", "other-"])
+@pytest.mark.parametrize("tell", TELLERS.values(), ids=TELLERS)
+def test_nothing_older_is_told_after_an_answer_of_the_server(
+    world: World,
+    live_of: LiveOf,
+    tell: Callable[[LiveLabStorage, Timeout], object],
+    prefix: str,
+) -> None:
+    """Whichever method has told the newer state, and whether or not the pod is followed."""
+    world.make("ada", app="lab")
+    world.core.create_namespaced_config_map("lab-ada", {"metadata": {"name": "lab-env"}})
+    live = live_of(prefix)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    assert PodPhase.PENDING == read(live, "ada")
+    world.server.silence_watches()
+    world.say("ada", "Running")
+    if tell is TELLERS["wait"] and prefix == "lab-":
+        live._following().health.refusal = KubernetesError("refused", status=403)
+    told = repr(tell(live, timeout_of(PATIENCE_SECONDS)))
+    assert "running" in told.lower()
+    assert PodPhase.RUNNING == read(live, "ada")
+
+
+@pytest.mark.parametrize("prefix", ["", "lab-"])
+def test_pod_that_a_list_did_not_have_is_not_told_any_more(
+    world: World, live_of: LiveOf, prefix: str
+) -> None:
+    """The list went to the server, since it was of more than is followed."""
+    world.make("ada")
+    live = live_of("lab-a")
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    world.server.silence_watches()
+    world.delete("ada")
+    assert [()] == [
+        lab.pods
+        for lab in live.list_labs(prefix, timeout_of(PATIENCE_SECONDS))
+        if lab.namespace == "lab-ada"
+    ]
+    assert read(live, "ada") is None
+
+
+def test_labs_elsewhere_are_listed_by_the_server(world: World, live_of: LiveOf) -> None:
+    """Where one namespace is followed, those of another prefix are not taken as missing."""
+    world.make("ada")
+    world.core.create_namespace({"metadata": {"name": "hub"}})
+    live = live_of("", namespace="hub")
+    labs = live.list_labs("lab-", timeout_of(PATIENCE_SECONDS))
+    assert [("lab-ada", 1)] == [(lab.namespace, len(lab.pods)) for lab in labs]
+    labs = live.list_labs("hu", timeout_of(PATIENCE_SECONDS))
+    assert ["hub"] == [lab.namespace for lab in labs]
+
+
+@pytest.mark.parametrize("max_age", [0.001, 1.0])
+def test_age_too_short_to_be_proven_does_not_keep_labs_unknown(
+    world: World, live_of: LiveOf, max_age: float
+) -> None:
+    """Then it is each call that asks."""
+    world.make("ada")
+    live = live_of(max_age=max_age)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    assert 1 == live.freshness.pods
+    eventually(False, lambda: live.freshness.is_synced)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS / 4))
+    assert PodPhase.PENDING == read(live, "ada")
+
+
+def test_sync_between_two_looks_is_not_missed(
+    world: World, live_of: LiveOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come just before somebody waits for it."""
+    world.make("ada")
+    add = Health.add
+
+    def add_late(self: Health, signal: Signal) -> None:
+        eventually(True, lambda: live._following().is_synced)
+        add(self, signal)
+
+    monkeypatch.setattr(Health, "add", add_late)
+    live = live_of()
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS / 4))
+    live.close()
+    changes = live.changes(timeout_of(PATIENCE_SECONDS / 4))
+    assert PodPhase.PENDING == next(changes).phase
+    changes.close()

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-import attrs
-
 from lab_storage._api.call import Call
+from lab_storage._api.following.health import refusal_for
 from lab_storage._api.following.scope import Key
 from lab_storage._api.following.view import Unknown, View
 from lab_storage._api.pod_source import PodSource
@@ -159,36 +158,36 @@ class Asker:
 
         Returns when the request was sent, if it was this call's, and infinity otherwise.
         """
-        with self._lock:
-            flight, leads = self._under_way.get(key), False
-            if flight is None:
-                flight = self._under_way[key] = _Flight(call)
-                leads = True
-            elif flight.sent_at is not None and flight.sent_at < since:
-                flight = self._next.get(key)
-                if flight is None:
-                    flight = self._next[key] = _Flight(call)
-                    leads = True
-        if not leads:
-            flight.await_end(self._lock, call)
-            if flight.error is not None:
-                raise attrs.evolve(
-                    flight.error, user=call.user, operation=call.timeout.operation
-                ) from flight.error.__cause__
-            return float("inf")
+        own = _Flight(call)
         try:
-            self._take_turn(call, key, flight)
-            self._send(call, key, flight)
-        except KubernetesError as error:
-            flight.error = error
-            raise
+            flight = self._join(key, since, own)
+            if flight is not own:
+                flight.await_end(self._lock, call)
+                if flight.error is not None:
+                    raise refusal_for(call, flight.error)
+                return float("inf")
+            try:
+                self._take_turn(call, key, own)
+                self._send(call, key, own)
+            except KubernetesError as error:
+                own.error = error
+                raise
         finally:
+            # Whatever was thrown, and wherever: nobody may wait for a question without an asker.
             with self._lock:
                 for flights in (self._under_way, self._next):
-                    if flights.get(key) is flight:
+                    if flights.get(key) is own:
                         del flights[key]
-                flight.end()
-        return flight.sent_at if flight.sent_at is not None else float("inf")
+                own.end()
+        return own.sent_at if own.sent_at is not None else float("inf")
+
+    def _join(self, key: Key, since: float, own: _Flight) -> _Flight:
+        """Give the question whose answer will do: one that there is, or else ``own``."""
+        with self._lock:
+            flight = self._under_way.setdefault(key, own)
+            if flight.sent_at is not None and flight.sent_at < since:
+                flight = self._next.setdefault(key, own)
+            return flight
 
     def _take_turn(self, call: Call, key: Key, flight: _Flight) -> None:
         """Wait until the question before is answered."""

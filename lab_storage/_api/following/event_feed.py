@@ -81,16 +81,26 @@ class EventDesk:
         How old knowledge may be.
     idle_seconds
         How long a watch may say nothing.
+    timeout
+        Cancelled, it ends the watch, whether or not somebody still listens.
     """
 
     def __init__(
-        self, client: Client, log: Any, scope: Scope, max_age_seconds: float, idle_seconds: float
+        self,
+        client: Client,
+        log: Any,
+        scope: Scope,
+        max_age_seconds: float,
+        idle_seconds: float,
+        timeout: Timeout,
     ) -> None:
         self._client, self._log, self._scope = client, log, scope
         self._max_age_seconds, self._idle_seconds = max_age_seconds, idle_seconds
+        self._timeout = timeout
         self._lock = threading.Lock()
         self._readers: dict[Key, dict[EventReader, None]] = {}
         self._feed: EventFeed | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def health(self) -> Health | None:
@@ -115,7 +125,7 @@ class EventDesk:
                     thread.start()
                 except RuntimeError as error:
                     raise NoSharedWatchError from error
-                self._feed = feed
+                self._feed, self._thread = feed, thread
             self._readers.setdefault(key, {})[reader] = None
             if self._feed.is_open:
                 reader.hear(None)
@@ -132,6 +142,12 @@ class EventDesk:
             if not self._readers and feed is not None:
                 self._feed = None
                 feed.timeout.cancel()
+
+    def await_end(self, seconds: float) -> None:
+        """Block until the thread is gone, which has been told to end."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(seconds)
 
     def tell(self, event: Json) -> None:
         """Pass an event on to those who listen."""
@@ -165,7 +181,8 @@ class EventFeed(Rounds):
     """
 
     def __init__(self, desk: EventDesk, clock: Callable[[], float] = monotonic) -> None:
-        self.timeout = Timeout("Following events", timedelta.max)
+        self.timeout = desk._timeout.partial(timedelta.max)
+        self.timeout.operation = "Following events"
         self.health = Health(self._warn, clock)
         self.is_open = False
         self._desk = desk

@@ -11,6 +11,7 @@ from lab_storage._api.answer import Answer, mappings_at
 from lab_storage._api.call import Call
 from lab_storage._api.changes import ADDED, Change
 from lab_storage._api.following.following import Following
+from lab_storage._api.following.health import refusal_for
 from lab_storage._api.following.listeners import PodSeeker
 from lab_storage._api.following.scope import Key
 from lab_storage._api.pod_state import PodState
@@ -86,7 +87,7 @@ def follow_events(
                 yield Change(ADDED, event)
             health = desk.health
             if health is not None and health.refusal is not None:
-                raise health.refusal
+                raise refusal_for(call, health.refusal)
             if not events:
                 text = None if health is None else health.last_failure
                 signal = reader.bell.signal

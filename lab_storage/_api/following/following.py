@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Final
-
-import attrs
 
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
 from lab_storage._api.following.asking import Asker
 from lab_storage._api.following.event_feed import EventDesk
-from lab_storage._api.following.feed import LONGEST_SILENCE_SECONDS, Feed
-from lab_storage._api.following.health import Health
+from lab_storage._api.following.feed import (
+    LONGEST_SILENCE_SECONDS,
+    SHORTEST_PROOF_SECONDS,
+    Feed,
+)
+from lab_storage._api.following.health import Health, refusal_for
 from lab_storage._api.following.scope import Key, Scope
 from lab_storage._api.following.view import Unknown, View
 from lab_storage._api.pod_source import PodSource
 from lab_storage._api.pod_state import PodState
 from lab_storage.exceptions import LabStorageError
+from lab_storage.models import LabSummary
 from lab_storage.timeout import Signal, Timeout
 
 # A watch that says nothing is given up after the age that knowledge may have, but not sooner. The
 # shortest lasts a second, and is to end by itself.
 SHORTEST_SILENCE_SECONDS: Final = 1.5
+# A watch lasts half as long as knowledge may be old.
+SHORTEST_PROVEN_SECONDS: Final = 2.0 * SHORTEST_PROOF_SECONDS
 # How long a call may wait for the first list. Then it asks for itself.
 SYNC_SECONDS: Final = 2.0
 # How long the thread may take to notice that it has to end.
@@ -74,7 +79,7 @@ class Following:
         source = PodSource(scope.namespace, scope.label_selector, wants=scope.covers, clock=clock)
         self._asker = Asker(source, self.view, max_age_seconds, clock)
         silence = min(max(max_age_seconds, SHORTEST_SILENCE_SECONDS), LONGEST_SILENCE_SECONDS)
-        self.desk = EventDesk(client, log, scope, max_age_seconds, silence)
+        self.desk = EventDesk(client, log, scope, max_age_seconds, silence, self._timeout)
         call = Call(client, self._timeout, log, idle_seconds=silence)
         self._feed = Feed(call, source, self.view, self.health, max_age_seconds, clock)
 
@@ -118,6 +123,8 @@ class Following:
         thread = self._thread
         if waits and thread is not None and thread is not threading.current_thread():
             thread.join(END_SECONDS)
+        if waits:
+            self.desk.await_end(END_SECONDS)
 
     def check(self) -> None:
         """Raise if it has ended, or stayed in another process, while a call was under way."""
@@ -189,25 +196,43 @@ class Following:
         OperationCancelledError, OperationTimeoutError
             If the call is over.
         """
-        while not self.is_fresh:
-            self.raise_refusal(call)
-            # News of another proof are none of the health's.
-            seconds = self.max_age_seconds / 10 if self.is_synced else call.left()
-            self.await_news(call, seconds)
+        # Where the watch cannot prove an age so short, it is each call that asks.
+        proves = self.max_age_seconds >= SHORTEST_PROVEN_SECONDS
+        self._await(call, lambda: self.is_fresh if proves else self.is_synced)
 
     def raise_refusal(self, call: Call, *, again: bool = False) -> None:
         """Raise the error by which the watch is refused, if it is; or if it is so ``again``."""
         error = self.health.refusal
         if error is not None and self.health.refusals > again:
-            raise attrs.evolve(
-                error, user=call.user, operation=call.timeout.operation
-            ) from error.__cause__
+            raise refusal_for(call, error)
 
-    def await_news(self, call: Call, seconds: float, signal: Signal | None = None) -> None:
-        """Block until the watch fares differently, a signal is set, or ``seconds`` are over."""
+    def await_sync(self, call: Call) -> None:
+        """Block until all pods were known once. Raises as `await_freshness`."""
+        self._await(call, lambda: self.is_synced)
+
+    def _await(self, call: Call, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            self.raise_refusal(call)
+            # News of another proof are none of the health's.
+            seconds = self.max_age_seconds / 10 if self.is_synced else call.left()
+            self.await_news(call, seconds, is_over=is_over)
+
+    def await_news(
+        self,
+        call: Call,
+        seconds: float,
+        signal: Signal | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Block until the watch fares differently, a signal is set, or ``seconds`` are over.
+
+        Not at all, if the wait ``is_over`` once news could no longer be missed.
+        """
         signal = signal or Signal()
         self.health.add(signal)
         try:
+            if is_over():
+                return
             text = self.health.last_failure or (
                 None if self.is_synced else "not all pods are known yet"
             )
@@ -224,6 +249,20 @@ class Following:
             for known, time in list(self._not_before.items()):
                 if time < now - self.max_age_seconds:
                     self._not_before.pop(known, None)
+
+    def note_listed(self, labs: Iterable[LabSummary], prefix: str | None) -> None:
+        """Distrust what differs from what a list by the server has told.
+
+        ``prefix`` is that of the namespaces of which the list has all pods; `None` for none.
+        """
+        told = {(lab.namespace, pod.name): pod for lab in labs for pod in lab.pods}
+        for key, pod in told.items():
+            known = self.view.look(key, _NEVER)
+            if not isinstance(known, PodState) or not known.is_like(pod):
+                self.distrust(key)
+        for known in () if prefix is None else self.view.pods(prefix):
+            if (known.namespace, known.name) not in told:
+                self.distrust((known.namespace, known.name))
 
     def _floor(self, key: Key) -> float:
         times = self._not_before

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+import attrs
+
+from lab_storage._api.call import Call
 from lab_storage.exceptions import KubernetesError, one_line
 from lab_storage.timeout import Signal
 
@@ -78,3 +81,10 @@ class Health:
             self._signals.clear()
         for signal in signals:
             signal.set()
+
+
+def refusal_for(call: Call, error: KubernetesError) -> KubernetesError:
+    """The refusal of a watch, as an error of one of the calls that it concerns."""
+    own = attrs.evolve(error, user=call.user, operation=call.timeout.operation)
+    own.__cause__ = error.__cause__
+    return own

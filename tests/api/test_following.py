@@ -1,0 +1,163 @@
+"""The parts that follow pods, each by itself: memory, thread, and questions."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from lab_storage import PodPhase
+from lab_storage._api.answer import TransientError
+from lab_storage._api.following import feed as _feed
+from lab_storage._api.following.asking import Asker
+from lab_storage._api.following.feed import Feed
+from lab_storage._api.following.health import Health
+from lab_storage._api.following.listeners import ChangeReader
+from lab_storage._api.following.scope import Scope
+from lab_storage._api.following.view import View
+from lab_storage._api.pod_source import Listed
+from lab_storage._api.pod_state import PodState
+from lab_storage.exceptions import OperationCancelledError
+from tests.support.labs import timeout_of
+
+KEY = "lab-ada", "lab"
+
+
+def pod(version: int) -> PodState:
+    """A pod that runs."""
+    return PodState(*KEY, "u1", version, None, False, PodPhase.RUNNING, False)
+
+
+def test_what_a_question_found_is_listed_and_told_before_the_watch_says_it() -> None:
+    """Who was told that there is a pod is not told, afterwards, that there is none."""
+    view, reader = View(Scope("lab-")), ChangeReader()
+    view.replace([], 5, 0.0)
+    view.listen(reader)
+    view.learn(KEY, pod(7), 8, 1.0)
+    assert 1 == len(view)
+    assert [KEY] == [(each.namespace, each.name) for each in view.pods("lab-")]
+    assert [PodPhase.RUNNING] == [told.phase for told in reader.changes()]
+    view.learn(KEY, None, 9, 2.0)
+    assert 0 == len(view)
+    assert [None] == [told.phase for told in reader.changes()]
+
+
+class RestoredServer:
+    """Has forgotten the latest versions: it has come from a backup."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def name_version(self, call: Any) -> Listed:
+        """Name a version that is older than what was known."""
+        del call
+        return Listed([], 4, self.now)
+
+    def list_once(self, call: Any) -> Listed:
+        """List nothing, as of that version."""
+        return self.name_version(call)
+
+
+class RestoredCall:
+    """Lets time pass in place of a pause, and is cancelled after two minutes."""
+
+    def __init__(self, server: RestoredServer) -> None:
+        self._server = server
+
+    def part(self) -> RestoredCall:
+        """Itself."""
+        return self
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self._server.now += max(seconds, 1.0)
+        if self._server.now > 120:
+            raise OperationCancelledError("Following", None)
+
+
+def test_older_version_of_now_proves_nothing() -> None:
+    """A server that was restored from a backup is believed after a minute, and not at once."""
+    server = RestoredServer()
+    call: Any = RestoredCall(server)
+    source: Any = server
+    view = View(Scope("lab-"), lambda: server.now)
+    proofs: list[float] = []
+
+    class Watched(Feed):
+        def _round(self, call: Any) -> None:
+            try:
+                super()._round(call)
+            finally:
+                proofs.append(view.proven)
+
+        def _resume(self, call: Any) -> Any:
+            del call
+            if view.version == 4:
+                raise OperationCancelledError("Following", None)
+            raise TransientError("Too large resource version", 504)
+
+    feed = Watched(call, source, view, Health(lambda _: None), 10.0, lambda: server.now)
+    view.replace([pod(5)], 5, 0.0)
+    server.now = 1.0
+    feed._must_list = feed._streams_lists = feed._is_hurried = False
+    feed.run()
+    assert {0.0} == set(proofs[:-1])
+    assert proofs[-1] > _feed.RESTORED_SECONDS
+    assert 0 == len(view)
+
+
+class ThrowingLock:
+    """A lock after which something is thrown into the thread, once there is a question."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._lock = threading.Lock()
+        self._asker = asker
+        self._has_thrown = False
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+        if self._asker._under_way and not self._has_thrown:
+            self._has_thrown = True
+            raise KeyboardInterrupt
+
+
+def test_question_whose_asker_was_interrupted_holds_nobody() -> None:
+    """Whenever a signal's handler raises."""
+
+    class Source:
+        def find(self, *_: Any, **__: Any) -> Listed:
+            return Listed([pod(7)], 8, 2.0)
+
+    source: Any = Source()
+    view = View(Scope("lab-"), lambda: 0.0)
+    asker = Asker(source, view, 10.0, lambda: 0.0)
+    lock: Any = ThrowingLock(asker)
+    asker._lock = lock
+
+    class Call:
+        timeout = timeout_of(5)
+        last = None
+
+        def check(self) -> None:
+            self.timeout.left()
+
+        def left(self) -> float:
+            return self.timeout.left()
+
+        def over(self, otherwise: str | None) -> Exception | None:
+            return AssertionError(otherwise) if self.timeout.expired else None
+
+    call: Any = Call()
+    with pytest.raises(KeyboardInterrupt):
+        asker.ask(call, KEY, lambda: 1.0)
+    assert {} == asker._under_way
+    found = asker.ask(call, KEY, lambda: 1.0)
+    assert found is not None
+    assert PodPhase.RUNNING == found.phase
