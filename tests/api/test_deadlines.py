@@ -126,6 +126,48 @@ def test_a_cancel_ends_every_method(method: Call, storage_of: StorageOf) -> None
         villain.wait_until_left(0, 5)
 
 
+LIVE_METHODS: dict[str, Callable[[Any, Timeout], Any]] = {
+    **METHODS,
+    "changes": lambda live, timeout: next(live.changes(timeout)),
+    "wait_until_synced": lambda live, timeout: live.wait_until_synced(timeout),
+}
+
+
+@pytest.mark.parametrize("end", ["deadline", "cancel"])
+@pytest.mark.parametrize("method", LIVE_METHODS.values(), ids=LIVE_METHODS)
+def test_every_method_of_a_live_storage_ends(
+    method: Callable[[Any, Timeout], Any], end: str, storage_of: StorageOf
+) -> None:
+    """On a server that says nothing, by both ends; its watch stays, until it is closed."""
+    with Villain(silence) as villain, storage_of(villain).live() as live:
+        seconds = DEADLINE_SECONDS if end == "deadline" else FAR_SECONDS
+        timeout, cancelled = timeout_of(seconds), [float("-inf")]
+        expected: type[Exception] = OperationTimeoutError
+        if end == "cancel":
+            is_loop = method in (LIVE_METHODS["changes"], LIVE_METHODS["watch_pod_events"])
+            expected = StopIteration if is_loop else OperationCancelledError
+
+        def cancel() -> None:
+            with suppress(AssertionError):
+                villain.wait_for_requests()
+            if end == "cancel":
+                cancelled.append(time.monotonic())
+                timeout.cancel()
+
+        canceller = threading.Thread(target=cancel)
+        began = time.monotonic()
+        canceller.start()
+        with pytest.raises(expected):
+            method(live, timeout)
+        ended = time.monotonic()
+        canceller.join()
+
+        assert ended < max(began + DEADLINE_SECONDS, cancelled[-1]) + LIMIT_SECONDS
+        live.close()
+        assert [] == [each for each in threading.enumerate() if each.name == "lab_storage-pods"]
+        villain.wait_until_left(0, 5)
+
+
 @each_method
 @pytest.mark.parametrize("end", ["deadline", "cancel"])
 def test_what_is_over_before_the_call_sends_nothing(

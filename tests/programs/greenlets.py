@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +12,10 @@ import gevent
 import structlog
 from structlog.testing import LogCapture
 
-from lab_storage import LabStorage, OperationTimeoutError
-from tests.support.labs import timeout_of
-from tests.support.states import PENDING, read_phase
+from lab_storage import LabStorage, LiveLabStorage, OperationTimeoutError, PodPhase, Timeout
+from lab_storage.testing import EmbeddedServer
+from tests.support.labs import lab_of, timeout_of
+from tests.support.states import NAMES, PENDING, read_phase
 from tests.support.villain import Villain, black_hole, drip, json_answer, silence, status
 
 WORDS = "somebody's own"
@@ -80,9 +82,49 @@ def check(name: str, api_client: Any) -> Iterator[str]:
             yield f"{name}, deadline: {error!r}"
 
 
+def check_live() -> Iterator[str]:
+    """Yield what is not as it should be where one watch serves many greenlets."""
+    calls: dict[str, Callable[[LiveLabStorage, Timeout], Any]] = {
+        "read": read_phase,
+        "wait": lambda live, timeout: live.wait_for_pod_start("lab", "lab", timeout),
+        "list": lambda live, timeout: live.list_labs("", timeout),
+        "sync": lambda live, timeout: live.wait_until_synced(timeout),
+        "changes": lambda live, timeout: next(live.changes(timeout)),
+        "events": lambda live, timeout: next(live.watch_pod_events("lab", "lab", timeout)),
+    }
+    with Villain(silence) as silent, LabStorage(silent.api_client(), logger).live() as live:
+        for name, call in calls.items():
+            # Others ask the same, and must not wait for what was thrown out.
+            others = [gevent.spawn(error_of, lambda: call(live, timeout_of(1))) for _ in range(3)]  # noqa: B023
+            for way in (limited, killed):
+                error = way(lambda: call(live, timeout_of(3)))  # noqa: B023
+                if type(error) is not TimeoutError or error.args != (WORDS,):
+                    yield f"live {name}, {way.__name__}: {error!r}"
+            gevent.joinall(others, timeout=5)
+            for other in others:
+                if not isinstance(other.value, OperationTimeoutError):
+                    yield f"live {name}, another greenlet: {other.value!r}"
+    left = [each.name for each in threading.enumerate() if each.name.startswith("lab_storage-")]
+    if left:
+        yield f"live, after close(): {left}"
+    with (
+        EmbeddedServer() as server,
+        server.api_client("admin") as api_client,
+        LabStorage(api_client, logger).live() as live,
+    ):
+        timeout = timeout_of(20)
+        live.create(lab_of(), timeout)
+        waits = [
+            gevent.spawn(live.wait_for_pod_start, NAMES.pod, NAMES.namespace, timeout)
+            for _ in range(50)
+        ]
+        if {PodPhase.RUNNING} != (phases := {wait.get() for wait in waits}):
+            yield f"live, waits: {phases}"
+
+
 def main() -> int:
     """Print what is not as it should be."""
-    wrong: list[str] = []
+    wrong: list[str] = [*check_live()]
     for tls in (False, True):
         with scenes(tls) as clients:
             for name, api_client in clients.items():
