@@ -21,11 +21,15 @@ __all__ = ["gc", "list_labs"]
 _AT_ONCE = 8
 
 
-@click.command("list", epilog=examples("list --prefix lab-", "list --prefix lab- --json"))
+@click.command(
+    "list",
+    short_help="List labs with their pods.",
+    epilog=examples("list --prefix lab-", "list --prefix lab- --json"),
+)
 @with_session("1m")
 @click.option("--prefix", default="", metavar="TEXT", help="Only namespaces with this prefix.")
 def list_labs(session: Session, prefix: str) -> None:
-    """List labs: namespaces, with the phase, readiness, age and name of their pods."""
+    """List labs: namespaces, with phase, readiness, age and name of their pods."""
     labs = _read(session, prefix)
     for line in table(labs, datetime.now(timezone.utc)):
         session.screen.line(line)
@@ -33,11 +37,11 @@ def list_labs(session: Session, prefix: str) -> None:
 
 
 @click.command(
-    short_help="Delete labs that are of no use any more.",
+    short_help="Delete labs that are not needed.",
     epilog=examples(
         "gc --prefix lab- --ended",
-        "gc --prefix lab- --ended --pending-longer-than 1h --yes",
-        "gc --prefix lab- --keep-file labs-of-the-hub.txt",
+        "gc --prefix lab- --pending-longer-than 1h",
+        "gc --prefix lab- --keep-file keep.txt --yes",
     ),
 )
 @with_session("10m")
@@ -70,7 +74,7 @@ def gc(
     yes: bool,
     all_: bool,
 ) -> None:
-    """Delete labs that are of no use any more, each by the UID that it was listed with.
+    """Delete labs that are not needed any more, each by the UID that it was listed with.
 
     It shows which it would delete, and why; with --yes it deletes them, with everything in
     their namespaces. It refuses to delete more than half of the labs without --all: an empty
