@@ -13,7 +13,7 @@ from lab_storage._api.answer import Answer, mapping_at, mappings_at
 from lab_storage._api.call import Call
 from lab_storage._api.creation import is_made_here
 from lab_storage._api.deletion import delete as delete_object
-from lab_storage._api.discovery import Discovery
+from lab_storage._api.discovery import Discovery, group_resource, namespaced_kinds
 from lab_storage._api.objects import read_metadata
 from lab_storage._api.request import METADATA_LIST, Request
 from lab_storage._api.workers import Workers
@@ -22,6 +22,7 @@ from lab_storage._manifests.kinds import (
     EVENT,
     KINDS,
     NAMESPACE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE_BINDING,
     SECRET,
@@ -37,6 +38,8 @@ _MADE_BY_CONTROLLERS = {
 }
 # https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets
 _TOKEN_ANNOTATION = "kubernetes.io/service-account.name"  # noqa: S105 - a name
+# Controllers write them in each namespace, and nobody means to keep them.
+_BY_THE_WAY = {"Endpoints", "Event"}
 _PAGE_SIZE = 500
 
 
@@ -84,7 +87,13 @@ def delete(
     removal = _Removal(call, workers, targets, keep)
     removal.look(discovery)
     removal.delete_all(POD, grace_period_seconds=grace_period_seconds)
-    if not removal.delete_namespace():
+    try:
+        is_gone = removal.delete_namespace()
+    except KubernetesError:
+        # Whether it has to stay may not be seen, or it may not be deleted.
+        removal.delete_all()
+        raise
+    if not is_gone:
         removal.delete_all()
     if removal.others:
         named = ", ".join(map(str, removal.others))
@@ -110,6 +119,8 @@ class _Removal:
         self._kinds = {*KINDS} - {NAMESPACE, EVENT}
         # By target, the UID of what is there and made by this library.
         self._ours: dict[Target, str] = {}
+        # The same UIDs, those of what has been deleted since included.
+        self._uids: set[str] = set()
         self.others: list[Target] = []
 
     def look(self, discovery: Discovery) -> None:
@@ -120,29 +131,21 @@ class _Removal:
             kind = target.kind if known else discovery.resolve(self._call, target.kind)
             if kind is None:
                 continue  # of a kind that the server does not have, there is nothing
-            if kind is not NAMESPACE:
+            if kind.name in self._keep:
                 self._kinds.add(kind)
-            if kind.name not in self._keep:
+            else:
                 resolved.append(attrs.evolve(target, kind=kind))
-        tasks = [partial(self._look_at, target=target) for target in resolved]
-        for target, found in zip(resolved, self._workers.run(self._call, tasks), strict=True):
+        tasks = [partial(_look_at, target=target, discovery=discovery) for target in resolved]
+        for found in self._workers.run(self._call, tasks):
             if found is None:
                 continue
-            uid, is_ours = found
+            target, uid, is_ours = found
+            self._kinds.add(target.kind)
             if is_ours:
                 self._ours[target] = uid
+                self._uids.add(uid)
             else:
                 self.others.append(target)
-
-    @staticmethod
-    def _look_at(call: Call, target: Target) -> tuple[str, bool] | None:
-        try:
-            metadata = read_metadata(call, target.kind, target.namespace, target.name)
-        except KubernetesError as error:
-            if error.status == 403:
-                return "", False  # of what may not be read, nobody knows whose it is
-            raise
-        return None if metadata is None else (str(metadata.get("uid")), is_made_here(metadata))
 
     def delete_all(self, *kinds: Kind, grace_period_seconds: int | None = None) -> None:
         """Delete what is this library's, of some kinds or all but the namespace, and wait."""
@@ -184,21 +187,105 @@ class _Removal:
         return False
 
     def _has_strangers(self, namespace: str) -> bool:
-        """Whether something in the namespace is kept, or was not made by this library."""
-        tasks = [
-            partial(_read_all_metadata, kind=kind, namespace=namespace)
-            for kind in sorted(self._kinds, key=lambda kind: kind.name)
-        ]
-        return any(
-            kind.name in self._keep or not _goes_along(kind, metadata)
-            for kind, listed in self._workers.run(self._call, tasks)
-            for metadata in listed
+        """Whether something in the namespace is kept, or is not of this lab.
+
+        First the kinds of most labs, then all that the server has. Of those, what may not be
+        listed does not count: few programs may list everything.
+        """
+        owned: list[Mapping[str, Any]] = []
+        kinds = sorted(self._kinds - {NAMESPACE}, key=lambda kind: kind.name)
+        seen, may_be_refused = set(map(group_resource, kinds)), False
+        while True:
+            tasks = [partial(_read_all_metadata, kind=kind, namespace=namespace) for kind in kinds]
+            if may_be_refused:
+                tasks = [partial(_if_allowed, do=task) for task in tasks]
+            for kind, listed in self._workers.run(self._call, tasks):
+                for metadata in listed:
+                    if kind.name in self._keep:
+                        return True
+                    if self._goes_along(kind, metadata):
+                        self._uids.add(str(metadata.get("uid")))
+                    elif mappings_at(metadata, "ownerReferences"):
+                        owned.append(metadata)
+                    elif metadata.get("uid") not in self._uids:
+                        return True
+            if may_be_refused:
+                return bool(_of_strangers(owned, self._uids))
+            kinds = [
+                kind
+                for kind in namespaced_kinds(self._call, self._workers)
+                if group_resource(kind) not in seen and kind.name not in _BY_THE_WAY
+            ]
+            may_be_refused = True
+
+    def _goes_along(self, kind: Kind, metadata: Mapping[str, Any]) -> bool:
+        """Whether an object may go with its namespace: it is ours, a controller's, or going."""
+        name = str(metadata.get("name"))
+        # Another lab in the same namespace is the library's as well, but not this lab.
+        may_be_of_another_lab = kind in (POD, PERSISTENT_VOLUME_CLAIM)
+        return bool(
+            metadata.get("uid") in self._uids
+            or (is_made_here(metadata) and not may_be_of_another_lab)
+            or metadata.get("deletionTimestamp")
+            or name in _MADE_BY_CONTROLLERS.get(kind, ())
+            or (kind is ROLE_BINDING and name.startswith("system:"))
+            or (kind is SECRET and _TOKEN_ANNOTATION in mapping_at(metadata, "annotations"))
         )
 
 
-def _read_all_metadata(
-    call: Call, kind: Kind, namespace: str
-) -> tuple[Kind, list[Mapping[str, Any]]]:
+def _of_strangers(
+    owned: Sequence[Mapping[str, Any]], uids: Collection[str]
+) -> list[Mapping[str, Any]]:
+    """Leave out what is owned by what goes: the pods of a Job, which the collector deletes."""
+    going, left = set(uids), list(owned)
+    while True:
+        rest = [
+            each
+            for each in left
+            if not any(owner.get("uid") in going for owner in mappings_at(each, "ownerReferences"))
+        ]
+        if len(rest) == len(left):
+            return rest
+        going |= {str(each.get("uid")) for each in left if each not in rest}
+        left = rest
+
+
+def _look_at(call: Call, target: Target, discovery: Discovery) -> tuple[Target, str, bool] | None:
+    """Read the UID of an object, and whether this library has made it."""
+    try:
+        metadata = read_metadata(call, target.kind, target.namespace, target.name)
+    except KubernetesError as error:
+        if error.status == 403:
+            return target, "", False  # of what may not be read, nobody knows whose it is
+        if error.status != 404 or target.kind in KINDS:
+            raise
+        # Its definition may have been replaced by one that says another plural.
+        kind = discovery.resolve(call, target.kind, anew=True)
+        if kind == target.kind:
+            raise
+        if kind is None:
+            return None
+        target = attrs.evolve(target, kind=kind)
+        metadata = read_metadata(call, target.kind, target.namespace, target.name)
+    if metadata is None:
+        return None
+    return target, str(metadata.get("uid")), is_made_here(metadata)
+
+
+Listed = tuple[Kind, list[Mapping[str, Any]]]
+
+
+def _if_allowed(call: Call, do: partial[Listed]) -> Listed:
+    """List what may be listed, and can be: a custom kind may have gone."""
+    try:
+        return do(call)
+    except KubernetesError as error:
+        if error.status not in (403, 404, 405):
+            raise
+        return do.keywords["kind"], []
+
+
+def _read_all_metadata(call: Call, kind: Kind, namespace: str) -> Listed:
     """List the metadata of all objects of a kind in a namespace."""
     first = Request("GET", kind, namespace, query={"limit": str(_PAGE_SIZE)}, accept=METADATA_LIST)
     items: list[Mapping[str, Any]] = []
@@ -210,18 +297,6 @@ def _read_all_metadata(
         if not token:
             return kind, items
         request = attrs.evolve(first, query={**first.query, "continue": token})
-
-
-def _goes_along(kind: Kind, metadata: Mapping[str, Any]) -> bool:
-    """Whether an object may go with its namespace: it is ours, a controller's, or going."""
-    name = str(metadata.get("name"))
-    return bool(
-        is_made_here(metadata)
-        or metadata.get("deletionTimestamp")
-        or name in _MADE_BY_CONTROLLERS.get(kind, ())
-        or (kind is ROLE_BINDING and name.startswith("system:"))
-        or (kind is SECRET and _TOKEN_ANNOTATION in mapping_at(metadata, "annotations"))
-    )
 
 
 def _why_it_stays(target: Target, content: dict[str, Any]) -> str:

@@ -215,7 +215,10 @@ class LabStorage:
         The pod goes first, with a grace period of 1 s. Each object is deleted by its name and
         UID, and only if a `create` of this library made it, whoever has written to it since.
         What is being deleted already is waited for. A namespace that `create` made goes last,
-        with everything in it, unless something in it is kept or was not made by this library.
+        with everything in it, unless something in it is kept, was not made by this library, or
+        is the pod or a claim of another lab. What the lab's own objects own, such as the pods of
+        a Job, goes along. All kinds that the server has count, except those beyond the lab's
+        that the caller may not list.
 
         Parameters
         ----------
@@ -231,6 +234,8 @@ class LabStorage:
         KubernetesError
             With status 409, after the rest is gone, if there are objects that this library has
             not made, or that may not be read. They stay, and the text names them all.
+            With status 403, after the rest is gone, if a kind that most labs have may not be
+            listed in a namespace that `create` made.
         OperationTimeoutError
             If something still exists at the deadline. The text says what keeps it.
         """

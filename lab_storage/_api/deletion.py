@@ -11,7 +11,7 @@ from lab_storage._api.changes import DELETED, LISTED
 from lab_storage._api.objects import read_metadata
 from lab_storage._api.request import Request, list_of_one, to_body
 from lab_storage._api.watch import follow
-from lab_storage._manifests.kinds import Kind
+from lab_storage._manifests.kinds import KINDS, Kind
 from lab_storage.exceptions import KubernetesError
 
 
@@ -71,11 +71,7 @@ def request_deletion(
         return None
     if metadata.get("deletionTimestamp") and grace_period_seconds is None:
         return uid
-    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
-    if uid:
-        options["preconditions"] = {"uid": uid}
-    if grace_period_seconds is not None:
-        options["gracePeriodSeconds"] = grace_period_seconds
+    options = _options(kind, uid, grace_period_seconds)
     request = Request("DELETE", kind, namespace, name, body=to_body(options))
     try:
         found = call.find(request, Answer.read_object)
@@ -91,6 +87,19 @@ def request_deletion(
         return uid
     call.debug("Deleted object", request)
     return None if found is None else uid
+
+
+def _options(kind: Kind, uid: str, grace_period_seconds: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if uid:
+        options["preconditions"] = {"uid": uid}
+    if kind not in KINDS:
+        # By default the pods of a batch/v1 Job stay, without an owner
+        # (``DefaultGarbageCollectionPolicy`` in ``pkg/registry/batch/job/strategy.go``).
+        options["propagationPolicy"] = "Background"
+    if grace_period_seconds is not None:
+        options["gracePeriodSeconds"] = grace_period_seconds
+    return options
 
 
 def wait_until_gone(

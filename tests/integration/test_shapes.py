@@ -75,6 +75,16 @@ kind: Ingress
 metadata: {name: nb}
 spec: {defaultBackend: {service: {name: nb, port: {number: 8888}}}}
 """
+JOB = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: prepare}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: prepare, image: "notebook:1"}]
+"""
 
 
 def names_in(namespace: str, user: str) -> LabObjectNames:
@@ -234,6 +244,78 @@ class TestStopAndStart:
         storage.delete_objects(lab, timeout_of(SECONDS))
         assert [] == storage.list_namespaces(namespace, timeout_of(SECONDS))
 
+    def test_custom_resource_of_others_keeps_the_namespace(
+        self,
+        storage: LabStorage,
+        namespace: str,
+        admin: client.ApiClient,
+        widgets: Definition,
+    ) -> None:
+        """Though nothing in the lab is of its kind."""
+        lab = lab_with(OTHERS, namespace)
+        storage.create(lab, timeout_of(SECONDS))
+        client.CustomObjectsApi(admin).create_namespaced_custom_object(
+            widgets.group, "v1", namespace, "widgets", yaml.safe_load(widgets.manifest("theirs"))
+        )
+        storage.delete_objects(lab, timeout_of(SECONDS))
+        assert ["theirs"] == widgets.names(namespace)
+        assert [namespace] == storage.list_namespaces(namespace, timeout_of(SECONDS))
+
+    def test_what_objects_of_the_lab_own_goes_along(
+        self, storage: LabStorage, namespace: str, admin: client.ApiClient
+    ) -> None:
+        """As a Job owns pods; others' objects that somebody else owns keep the namespace."""
+        core = client.CoreV1Api(admin)
+        lab = lab_with(JOB, namespace)
+        storage.create(lab, timeout_of(SECONDS))
+        job = client.BatchV1Api(admin).read_namespaced_job("prepare", namespace)
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "prepare"}
+        owner["uid"] = job.metadata.uid
+        # The second is owned by the first: as a pod by a ReplicaSet, and that by a Deployment.
+        for name in ("b", "a"):
+            metadata = {"name": name, "ownerReferences": [owner]}
+            made = core.create_namespaced_config_map(namespace, {"metadata": metadata})
+            owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": name}
+            owner["uid"] = made.metadata.uid
+        storage.delete_objects(lab, timeout_of(SECONDS))
+        assert [] == storage.list_namespaces(namespace, timeout_of(SECONDS))
+
+    def test_what_somebody_elses_object_owns_keeps_the_namespace(
+        self, storage: LabStorage, namespace: str, admin: client.ApiClient
+    ) -> None:
+        """An owner alone does not make it the lab's."""
+        core = client.CoreV1Api(admin)
+        lab = lab_with(OTHERS, namespace)
+        storage.create(lab, timeout_of(SECONDS))
+        theirs = client.PolicyV1Api(admin).create_namespaced_pod_disruption_budget(
+            namespace, {"metadata": {"name": "theirs"}, "spec": {"selector": {}}}
+        )
+        owner = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "name": "theirs"}
+        owner["uid"] = theirs.metadata.uid
+        metadata = {"name": "owned", "ownerReferences": [owner]}
+        core.create_namespaced_config_map(namespace, {"metadata": metadata})
+        storage.delete_objects(lab, timeout_of(SECONDS))
+        assert core.read_namespaced_config_map("owned", namespace)
+
+    def test_custom_resource_is_deleted_by_its_new_plural(
+        self,
+        storage: LabStorage,
+        namespace: str,
+        admin: client.ApiClient,
+        widgets: Definition,
+    ) -> None:
+        """The server is asked again when it does not know the old one."""
+        lab = lab_with(widgets.manifest("w"), namespace)
+        keep = ("PersistentVolumeClaim",)
+        storage.create(lab, timeout_of(SECONDS))
+        storage.delete_objects(lab, timeout_of(SECONDS), keep=keep)
+        widgets.replace("widgetry")
+        with LabStorage(admin, structlog.get_logger()) as another:
+            another.create(lab, timeout_of(SECONDS), keep_existing=keep)
+        assert ["w"] == widgets.names(namespace)
+        storage.delete_objects(lab, timeout_of(SECONDS), keep=keep)
+        assert [] == widgets.names(namespace)
+
     def test_what_others_made_is_named_and_stays(
         self, tenant: LabStorage, shared: str, user: str, admin: client.ApiClient
     ) -> None:
@@ -308,17 +390,17 @@ class Definition:
     def __init__(self, api_client: client.ApiClient) -> None:
         self._extensions = client.ApiextensionsV1Api(api_client)
         self._objects = client.CustomObjectsApi(api_client)
-        self._group = f"g{secrets.token_hex(4)}.example"
+        self.group = f"g{secrets.token_hex(4)}.example"
         self._plural = ""
 
     def manifest(self, name: str) -> str:
         """A widget, as a manifest."""
-        return f"{{apiVersion: {self._group}/v1, kind: Widget, metadata: {{name: {name}}}}}"
+        return f"{{apiVersion: {self.group}/v1, kind: Widget, metadata: {{name: {name}}}}}"
 
     def names(self, namespace: str) -> list[str]:
         """The names of the widgets in a namespace."""
         found: Any = self._objects.list_namespaced_custom_object(
-            self._group, "v1", namespace, self._plural
+            self.group, "v1", namespace, self._plural
         )
         return [each["metadata"]["name"] for each in found["items"]]
 
@@ -329,9 +411,9 @@ class Definition:
         version = {"name": "v1", "served": True, "storage": True, "schema": schema}
         self._extensions.create_custom_resource_definition(
             {
-                "metadata": {"name": f"{plural}.{self._group}"},
+                "metadata": {"name": f"{plural}.{self.group}"},
                 "spec": {
-                    "group": self._group,
+                    "group": self.group,
                     "scope": scope,
                     "names": {"plural": plural, "kind": "Widget"},
                     "versions": [version],
@@ -344,7 +426,7 @@ class Definition:
     def remove(self) -> None:
         """Remove the definition; return once it is gone."""
         if self._plural:
-            name, self._plural = f"{self._plural}.{self._group}", ""
+            name, self._plural = f"{self._plural}.{self.group}", ""
             self._extensions.delete_custom_resource_definition(name)
             eventually(lambda: not self._exists(name))
 
@@ -359,7 +441,7 @@ class Definition:
 
     def _is_served(self) -> bool:
         try:
-            self._objects.list_cluster_custom_object(self._group, "v1", self._plural)
+            self._objects.list_cluster_custom_object(self.group, "v1", self._plural)
         except client.ApiException as error:
             if error.status != 404:
                 raise
