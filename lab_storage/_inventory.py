@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from functools import partial
 
+from lab_storage._api import pod_json
 from lab_storage._api.call import Call
+from lab_storage._api.objects import read_metadata
 from lab_storage._api.pod_source import PodSource
 from lab_storage._api.pod_state import PodState
 from lab_storage._api.workers import Workers
@@ -30,12 +32,16 @@ def list_labs(
 
 
 def list_namespaces(call: Call, prefix: str, name: str | None = None) -> list[PodState]:
-    """List the metadata of the namespaces of a prefix, or of the one of a name."""
+    """List the metadata of the namespaces of a prefix, or of the one of a name.
+
+    The one is read and not listed: a Role may allow that in its namespace, and no Role can allow
+    to list namespaces.
+    """
+    if name is not None:
+        metadata = read_metadata(call, NAMESPACE, None, name)
+        return [] if metadata is None else [pod_json.pod({"metadata": metadata})]
     wants = partial(_starts_with, prefix)
-    source = PodSource(kind=NAMESPACE, wants=wants, needs_versions=False)
-    if name is None:
-        return source.list_all(call).pods
-    return source.find(call, None, name).pods
+    return PodSource(kind=NAMESPACE, wants=wants, needs_versions=False).list_all(call).pods
 
 
 def _starts_with(prefix: str, name: str) -> bool:

@@ -6,12 +6,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+import structlog
 from kubernetes import client
 
 from lab_storage import LabStorage, LabSummary, PodPhase, PodSummary
-from lab_storage.testing import EmbeddedServer
+from lab_storage.testing import Answer, EmbeddedServer
 from tests.support.fixtures import StorageOf
-from tests.support.labs import timeout_of
+from tests.support.labs import lab_of, timeout_of
 from tests.support.villain import Villain, json_answer
 
 
@@ -66,3 +67,20 @@ def test_odd_objects_in_a_list_do_no_harm(storage_of: StorageOf) -> None:
 
     pod = PodSummary("lab-a", "1", PodPhase.UNKNOWN, False, False, EPOCH)
     assert [LabSummary("lab-a", "1", EPOCH, False, (pod,))] == labs
+
+
+def test_labs_of_one_namespace_need_no_list_of_namespaces() -> None:
+    """A Role may allow to read the namespace that it is in, and cannot allow to list them."""
+    with (
+        EmbeddedServer() as server,
+        LabStorage(server.api_client(), structlog.get_logger()) as storage,
+    ):
+        storage.create(lab_of(), timeout_of(20))
+        server.add_fault(Answer(403), verb="list", resource="namespaces", times=None)
+        with storage.live(namespace="lab-jovyan") as live:
+            labs = live.list_labs("lab-", timeout_of(20))
+        with storage.live(namespace="nowhere") as live:
+            nowhere = live.list_labs("", timeout_of(20))
+    assert ["lab-jovyan"] == [each.namespace for each in labs]
+    assert ["lab"] == [each.name for each in labs[0].pods]
+    assert [] == nowhere
