@@ -278,6 +278,8 @@ class LiveLabStorage(LabStorage):
         following = self._following_for(call)
         reader = ChangeReader()
         following.await_sync(call)
+        # The watch may have failed since, and what is told first is to be no older than others.
+        following.know_all(call)
         following.view.listen(reader)
         try:
             while True:

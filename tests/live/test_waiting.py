@@ -313,3 +313,29 @@ def test_close_ends_what_is_under_way(world: World, live: LiveLabStorage) -> Non
     eventually(0, lambda: world.server.open_watches)
     assert [] == [each for each in threading.enumerate() if each.name == "lab_storage-pods"]
     assert PodPhase.PENDING == live.read_pod_phase(names("ada"), timeout_of(PATIENCE_SECONDS))
+
+
+def test_changes_begin_with_what_is_not_old(world: World, live_of: LiveOf) -> None:
+    """Also where the watch has failed long before the loop begins."""
+    world.make("ada")
+    live = live_of(max_age=1.0)
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    world.server.forbid(user="lab", verb="watch", resource="pods")
+    eventually(True, lambda: live._following().health.refusal is not None)
+    world.say("ada", "Running")
+    eventually(False, lambda: live.freshness.is_synced)
+    changes = live.changes(timeout_of(PATIENCE_SECONDS))
+    assert PodPhase.RUNNING == next(changes).phase
+    changes.close()
+
+
+def test_changes_begin_with_what_others_were_told(world: World, live: LiveLabStorage) -> None:
+    """The server was asked, meanwhile, by a method that leaves the memory alone."""
+    world.make("ada")
+    eventually(1, lambda: live.freshness.pods)
+    world.server.silence_watches()
+    world.say("ada", "Running")
+    assert live.read_pod_diagnosis(names("ada"), timeout_of(PATIENCE_SECONDS)) is not None
+    changes = live.changes(timeout_of(PATIENCE_SECONDS))
+    assert PodPhase.RUNNING == next(changes).phase
+    changes.close()

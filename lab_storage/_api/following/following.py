@@ -179,12 +179,16 @@ class Following:
 
     def find_all(self, call: Call, prefix: str) -> list[PodState]:
         """Give all pods in namespaces of that prefix. May block, and raises, as `find`."""
+        self.know_all(call)
+        return self.view.pods(prefix)
+
+    def know_all(self, call: Call) -> None:
+        """Have what is known of all pods be as new as an answer has to be. As `find_all`."""
         call.check()
         self._await_first_list(call)
         self._asker.ask_for_all(
             call, self._since(max(list(self._not_before.values()), default=_NEVER))
         )
-        return self.view.pods(prefix)
 
     def await_freshness(self, call: Call) -> None:
         """Block until all pods are known, which is proven.
