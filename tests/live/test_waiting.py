@@ -262,7 +262,7 @@ def test_pod_that_is_replaced_is_told_as_gone_first(world: World, live: LiveLabS
         world.delete("ada")
         world.create_pod("lab-ada")
     last = uid_of(world, "ada")
-    eventually(last, lambda: live._following().view.pods()[0].uid)
+    eventually([last], lambda: [pod.uid for pod in live._following().view.pods()])
     assert PodChange("lab-ada", "lab", first, None, pending) == next(changes)
     assert PodChange("lab-ada", "lab", last, pending, None) == next(changes)
     changes.close()
