@@ -222,11 +222,7 @@ class LiveLabStorage(LabStorage):
         self, call: Call, namespace: str, name: str, fail_fast: Collection[str]
     ) -> PodPhase | None:
         following = self._following_for(call)
-        if not self._scope.covers(namespace) or following.health.refusal is not None:
-            try:
-                return super()._wait_for_start(call, namespace, name, fail_fast)
-            finally:
-                self._note_told((namespace, name))
+        is_followed = self._scope.covers(namespace) and following.health.refusal is None
         request = list_of_one(POD, namespace, name)
 
         def look_closer() -> Examination:
@@ -246,8 +242,11 @@ class LiveLabStorage(LabStorage):
                 return f"the pod is {found.diagnosis.phase.value}; {found.diagnosis}"
             return "; ".join(filter(None, (pod.why_it_waits, found.last_warning)))
 
-        waiter = wait_for_start(following, call, (namespace, name), fail_fast, explain)
+        key = namespace, name
+        waiter = wait_for_start(following, call, key, fail_fast, explain) if is_followed else None
         call.check()
+        if waiter is None:
+            return self._wait_alone(call, namespace, name, fail_fast)
         if waiter.trouble is not None:
             raise PodStartError(name, namespace, *waiter.trouble, look_closer().diagnosis)
         if waiter.phase is PodPhase.FAILED:
@@ -255,6 +254,14 @@ class LiveLabStorage(LabStorage):
         elif waiter.phase is not None:
             call.debug("Pod has started", request)
         return waiter.phase
+
+    def _wait_alone(
+        self, call: Call, namespace: str, name: str, fail_fast: Collection[str]
+    ) -> PodPhase | None:
+        try:
+            return super()._wait_for_start(call, namespace, name, fail_fast)
+        finally:
+            self._note_told((namespace, name))
 
     def _follow_events(self, call: Call, namespace: str, name: str) -> Generator[str, None, None]:
         following, key = self._following_for(call), (namespace, name)

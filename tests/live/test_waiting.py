@@ -24,6 +24,7 @@ from lab_storage import (
     PodStartError,
     Timeout,
 )
+from lab_storage._api.following.waits import FOLLOWED_SECONDS
 from lab_storage.testing import Silence
 from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, names, read
 from tests.support.labs import timeout_of
@@ -224,6 +225,37 @@ def test_pod_outside_is_waited_for_by_itself(world: World, live: LiveLabStorage)
         body = {"status": {"phase": "Running"}}
         world.core.patch_namespaced_pod_status("lab", "other", body)
         assert PodPhase.RUNNING == wait.result()
+
+
+def test_pod_without_the_labels_is_waited_for_by_itself(world: World, live_of: LiveOf) -> None:
+    """Also one that loses them: no state is missed, however briefly it lasts."""
+    world.make("ada")
+    world.make("bob", app="lab")
+    live = live_of(label_selector="app=lab")
+    with waiting(live, "ada", "bob") as waits:
+        eventually(2, lambda: world.server.open_watches)
+        body = {"metadata": {"labels": {"app": "none"}}}
+        world.core.patch_namespaced_pod("lab", "lab-bob", body)
+        eventually(3, lambda: world.server.open_watches)
+        for user in ("ada", "bob"):
+            world.say(user, "Running")
+            world.say(user, "Succeeded")
+        assert [PodPhase.RUNNING] * 2 == [wait.result() for wait in waits]
+
+
+def test_pod_with_the_labels_is_waited_for_without_a_watch_of_its_own(
+    world: World, live_of: LiveOf
+) -> None:
+    """Though the wait began before the watch told of it."""
+    live = live_of(label_selector="app=lab")
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    world.make("ada", app="lab")
+    with waiting(live, "ada") as waits:
+        eventually(1, lambda: live.freshness.pods)
+        time.sleep(1.2 * FOLLOWED_SECONDS)
+        assert 1 == world.server.open_watches
+        world.say("ada", "Running")
+        assert PodPhase.RUNNING == waits[0].result()
 
 
 def uid_of(world: World, user: str) -> str:

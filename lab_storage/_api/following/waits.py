@@ -19,6 +19,8 @@ from lab_storage._manifests.kinds import POD
 LAST_LOOK_SECONDS: Final = 2.0
 # Where knowledge may not be old at all, a wait does not ask more often than this.
 SHORTEST_LOOK_SECONDS: Final = 1.0
+# Of a pod that has the labels, the watch tells within that time; of others it never does.
+FOLLOWED_SECONDS: Final = 1.0
 
 
 def wait_for_start(
@@ -27,8 +29,10 @@ def wait_for_start(
     key: Key,
     fail_fast: Collection[str],
     explain: Callable[[PodState], str],
-) -> StartWaiter:
+) -> StartWaiter | None:
     """Block until a pod has started, is gone, or waits for a reason to give up.
+
+    `None` if there is a pod that has not the labels of those that are followed.
 
     Parameters
     ----------
@@ -55,6 +59,7 @@ def wait_for_start(
     # What is known now may be older than what a write of this storage has changed.
     following.find(call, key)
     has_looked_last = False
+    followed_by = monotonic() + FOLLOWED_SECONDS
     texts: dict[str, str] = {}
     try:
         while True:
@@ -68,6 +73,9 @@ def wait_for_start(
                 continue
             if waiter.is_over or waiter.pod is None:
                 return waiter
+            is_followed = view.tells_of(key)
+            if not is_followed and now >= followed_by:
+                return None
             text = waiter.pod.why_it_waits
             if has_looked_last and text not in texts:
                 texts[text] = explain(waiter.pod)
@@ -77,6 +85,8 @@ def wait_for_start(
             ends = [proven + look_seconds - now, call.left()]
             if not has_looked_last:
                 ends.append(last_look_at - now)
+            if not is_followed:
+                ends.append(followed_by - now)
             following.wait(call, waiter.bell.signal, max(min(ends), 0.0))
     finally:
         view.leave(waiter, key)
