@@ -53,7 +53,11 @@ def list_labs(session: Session, prefix: str) -> None:
     metavar="DURATION",
     help="Labs with a pod that has been pending for so long.",
 )
-@click.option("--no-pod", is_flag=True, help="Labs that have had no pod for 10 minutes.")
+@click.option(
+    "--no-pod",
+    is_flag=True,
+    help="Labs older than 10 minutes without a pod, also stopped ones whose storage is kept.",
+)
 @click.option(
     "--keep-file",
     type=click.Path(),
@@ -91,12 +95,12 @@ def gc(
     found = criteria.select(labs, datetime.now(timezone.utc))
     for each in found:
         session.screen.line(f"{each.lab.namespace}: {each.reason}")
-    is_most = 2 * len(found) > len(labs)
+    # Those that are being deleted are lost already, and must not make room for more.
+    standing = sum(not lab.is_terminating for lab in labs)
+    is_most = 2 * len(found) > standing
     if yes and is_most and not all_:
         _show(session, found, {})
-        text = (
-            f"these are {len(found)} of {len(labs)} labs; to delete them all the same, add --all"
-        )
+        text = f"these are {len(found)} of {standing} labs; to delete them all the same, add --all"
         raise FailedError(Exit.USAGE, text)
     errors = _delete(session, found) if yes and found else {}
     _show(session, found, deleted={uid for uid, error in errors.items() if error is None})

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from lab_storage._cli.failures import Exit, FailedError
+from lab_storage._manifests.kinds import DNS_LABEL
 from lab_storage.models import LabSummary, PodPhase, PodSummary
 
 __all__ = ["Candidate", "Criteria", "as_json", "read_keep_file", "table"]
@@ -141,12 +142,23 @@ def read_keep_file(path: str) -> frozenset[str]:
     Raises
     ------
     FailedError
-        If it cannot be read.
+        If it cannot be read, or a line is not the name of a namespace: it was meant to keep
+        something.
     """
     try:
-        lines: Sequence[str] = Path(path).read_text(encoding="utf-8").splitlines()
+        # Editors on Windows put a mark in front, which would be part of the first name.
+        lines: Sequence[str] = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise FailedError(Exit.USAGE, f"{path}: {reason}") from error
-    names = (line.partition("#")[0].strip() for line in lines)
-    return frozenset(name for name in names if name)
+    names = set()
+    for number, line in enumerate(lines, start=1):
+        name = line.partition("#")[0].strip()
+        if not name:
+            continue
+        if not DNS_LABEL.allows(name):
+            raise FailedError(
+                Exit.USAGE, f"{path}:{number}: {name[:100]!r} is not the name of a namespace"
+            )
+        names.add(name)
+    return frozenset(names)

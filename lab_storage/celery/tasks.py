@@ -110,6 +110,9 @@ def make_tasks(
     LabTasks
         The tasks, named ``lab_storage.create`` and so on.
     """
+    if isinstance(keep, str):
+        raise TypeError("keep must be a collection of kinds, not a str")
+    keep = tuple(keep)  # an iterator would be used up by the first task, and save no other claim
     shape = Shape(prefix, names_of, namespace, keep)
     storage = functools.cache(make_storage)
     _configure(app, longest)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from kubernetes import client
 
 from lab_storage import LabStorage, LabSummary, PodPhase, PodSummary, Timeout
 from lab_storage._cli.inventory import Criteria, age, table
@@ -152,6 +153,45 @@ class TestCommand:
         file.write_text("lab-a # ada\nlab-b\nlab-c\n")
         code, _, _ = run_here("gc", "--prefix", "lab-", "--keep-file", str(file), "--yes")
         assert (0, ["lab-a", "lab-b", "lab-c"]) == (code, namespaces(run_here))
+        assert labs
+
+    def test_keep_file_may_come_from_windows(
+        self, run_here: RunHere, labs: dict[str, str], tmp_path: Path
+    ) -> None:
+        """A byte order mark is not part of the first name, nor CRLF of any."""
+        file = tmp_path / "keep.txt"
+        file.write_bytes("\ufefflab-a\r\nlab-b \r\n\tlab-c\r\n".encode())
+        code, _, _ = run_here("gc", "--prefix", "lab-", "--keep-file", str(file), "--yes")
+        assert (0, ["lab-a", "lab-b", "lab-c"]) == (code, namespaces(run_here))
+        assert labs
+
+    @pytest.mark.parametrize("line", ["lab-a, lab-b", "lab-a lab-b", '"lab-a"', "lab_a"])
+    def test_line_that_names_no_namespace_is_refused(
+        self, run_here: RunHere, labs: dict[str, str], tmp_path: Path, line: str
+    ) -> None:
+        """It was meant to keep a lab."""
+        file = tmp_path / "keep.txt"
+        file.write_text(f"# labs\n{line}\nlab-c\nlab-d\n")
+        command = ("gc", "--prefix", "lab-", "--keep-file", str(file), "--yes")
+        code, _, errors = run_here(*command)
+        assert 2 == code
+        assert f"keep.txt:2: {line!r} is not the name of a namespace" in errors
+        assert list(labs) == namespaces(run_here)
+
+    def test_labs_that_are_being_deleted_make_no_room_for_more(
+        self, run_here: RunHere, labs: dict[str, str], server: EmbeddedServer, tmp_path: Path
+    ) -> None:
+        """Two of four are on their way: the other two are all that there are."""
+        server.hold_namespaces()
+        core = client.CoreV1Api(server.api_client())
+        for name in ("lab-a", "lab-b"):
+            core.delete_namespace(name)
+        file = tmp_path / "keep.txt"
+        file.write_text("")
+        command = ("gc", "--prefix", "lab-", "--keep-file", str(file), "--yes")
+        code, _, errors = run_here(*command)
+        assert 2 == code
+        assert "these are 2 of 2 labs" in errors
         assert labs
 
     @pytest.mark.parametrize(

@@ -144,6 +144,20 @@ def test_claim_stays_in_a_namespace_of_its_own(
     assert before["lab-scratch"] == uids(core, "lab-ada")["lab-scratch"]
 
 
+def test_kinds_to_keep_count_for_every_task(
+    server: EmbeddedServer, core: client.CoreV1Api
+) -> None:
+    """Also if they come from an iterator: a typing error must not cost a volume."""
+    labs = tasks_of(server, namespace=SHARED, keep=iter([CLAIM]))
+    lab = shared_manifests("ada")
+    for _ in range(2):
+        run(labs.create, "ada", lab, SECONDS)
+        run(labs.delete, "ada", SECONDS, lab)
+        assert ["claim-ada"] == list(uids(core, SHARED))
+    with pytest.raises(TypeError, match="keep must be a collection of kinds, not a str"):
+        tasks_of(server, keep=CLAIM)
+
+
 @pytest.mark.parametrize(("namespace", "keep"), [(SHARED, []), (None, [CLAIM])])
 def test_delete_needs_the_manifests_where_the_namespace_stays(
     server: EmbeddedServer, namespace: str | None, keep: Collection[str]
