@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,11 @@ def read_lab_file(path: str) -> list[Manifest]:
         if not isinstance(document, dict):
             raise LabFileError(f"{path}: document {number} is not a mapping")
         items = document.get("items")
-        if document.get("kind") == "List" and isinstance(items, list):
-            manifests += items
-        else:
-            manifests.append(document)
+        is_list = document.get("kind") == "List" and isinstance(items, list)
+        found = items if is_list and items is not None else [document]
+        if not all(isinstance(item, dict) for item in found):
+            raise LabFileError(f"{path}: an item of document {number} is not a mapping")
+        manifests += found
     return manifests
 
 
@@ -65,7 +67,8 @@ def replace_text(value: Any, words: Mapping[str, str]) -> Any:
     value
         Any JSON.
     words
-        What to replace, longest and most special first.
+        What to replace, longest and most special first. What has been put in is not searched
+        again: a user's name may contain a word.
 
     Returns
     -------
@@ -76,9 +79,8 @@ def replace_text(value: Any, words: Mapping[str, str]) -> Any:
         return {key: replace_text(item, words) for key, item in value.items()}
     if isinstance(value, list):
         return [replace_text(item, words) for item in value]
-    if isinstance(value, str):
-        for old, new in words.items():
-            value = value.replace(old, new)
+    if isinstance(value, str) and words:
+        return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], value)
     return value
 
 
@@ -112,7 +114,7 @@ class Settings:
             container["args"] = self.args
         for field, values in (("limits", self.limits), ("requests", self.requests)):
             if values:
-                resources = container.setdefault("resources", {})
+                resources = container["resources"] = container.get("resources") or {}
                 resources[field] = {**(resources.get(field) or {}), **values}
 
 
@@ -125,7 +127,9 @@ def find(manifests: list[Manifest], kind: str, name: str) -> Manifest:
         If it is not among the manifests.
     """
     for manifest in manifests:
-        if manifest.get("kind") == kind and (manifest.get("metadata") or {}).get("name") == name:
+        metadata = manifest.get("metadata")
+        found = metadata.get("name") if isinstance(metadata, dict) else None
+        if manifest.get("kind") == kind and found == name:
             return manifest
     raise LabFileError(f"the lab file has no {kind} {name!r}")
 

@@ -27,8 +27,17 @@ def slug_of(profile: Profile) -> str:
     -------
     str
         Its ``slug``, or one made of its ``display_name``.
+
+    Raises
+    ------
+    ProfileError
+        If it has neither.
     """
-    return str(profile.get("slug") or slug(str(profile["display_name"])))
+    if profile.get("slug"):
+        return str(profile["slug"])
+    if not profile.get("display_name"):
+        raise ProfileError("a profile has no display_name")
+    return slug(str(profile["display_name"]))
 
 
 def choose(profiles: Sequence[Profile], chosen: object) -> Profile:
@@ -52,12 +61,12 @@ def choose(profiles: Sequence[Profile], chosen: object) -> Profile:
     ProfileError
         If there is no such profile. A user's options can come from anywhere.
     """
+    offered = ", ".join(map(slug_of, profiles))
     if chosen is None:
         return next((each for each in profiles if each.get("default")), profiles[0])
     for profile in profiles:
         if slug_of(profile) == chosen:
             return profile
-    offered = ", ".join(map(slug_of, profiles))
     raise ProfileError(f"there is no profile {str(chosen)[:100]!r}; choose one of: {offered}")
 
 
@@ -83,7 +92,7 @@ def form_of(profiles: Sequence[Profile]) -> str:
             f'<div class="form-check"><label class="form-check-label">'
             f'<input class="form-check-input" type="radio" name="profile" '
             f'value="{escape(word)}"{checked}> '
-            f"<strong>{escape(str(profile['display_name']))}</strong>"
+            f"<strong>{escape(str(profile.get('display_name') or word))}</strong>"
         )
         if profile.get("description"):
             lines.append(f"<p>{escape(str(profile['description']))}</p>")

@@ -21,7 +21,7 @@ import structlog
 from jupyterhub import spawner as hub_spawner
 from kubernetes import client, config
 from tornado.web import HTTPError
-from traitlets import Bool, Integer, List, Unicode, Union, default
+from traitlets import Bool, Integer, List, TraitError, Unicode, Union, default
 from traitlets import Callable as CallableTrait
 from traitlets import Dict as DictTrait
 
@@ -253,7 +253,9 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
                 await in_thread(timeout, self.remove, lab, timeout)
                 self.cleared.set()
                 phase = await in_thread(timeout, self.create, lab, timeout)
-        except LabStorageError as error:
+            url = await self.url(timeout) if phase is PodPhase.RUNNING else ""
+        # A ValueError is one of the configuration, such as a word in `keep` that is not a kind.
+        except (LabStorageError, ValueError) as error:
             known = error.diagnosis if isinstance(error, PodStartError) else None
             fail(with_hint(str(error), known), type(error).__name__, cause=error)
         if phase is not PodPhase.RUNNING:
@@ -263,7 +265,6 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
             if known is not None and known.trouble is not None:
                 text = with_hint(f"{text}: {known}", known)
             fail(text, "ended")
-        url = await self.url(timeout)
         self.starting = None
         return url
 
@@ -303,7 +304,7 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         # The Hub does not stop what has ended by itself, and the rest of the lab is still there.
         try:
             await self.stop()
-        except (LabStorageError, HTTPError) as error:
+        except (LabStorageError, HTTPError, ValueError) as error:
             self.log.warning("Cannot remove %s: %s", self.names.namespace, error)
         self.status = 0 if phase is PodPhase.SUCCEEDED else 1
         return self.status
@@ -317,7 +318,7 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
             if self.status is not None:
                 return
             timeout = self.timeout("Stopping lab", self.stop_timeout)
-            lab = self.lab() if self.deletes_objects else None
+            lab = self.lab(is_to_start=False) if self.deletes_objects else None
             await in_thread(timeout, self.remove, lab, timeout)
             self.starting = None
             self.status = 0
@@ -351,7 +352,8 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         notebook = notebook_of(find(lab, "Pod", self.names.pod), self.container)
         self.settings().apply(notebook)
         secret_name = replace_text(self.token_secret, self.words)
-        notebook.setdefault("envFrom", []).append({"secretRef": {"name": secret_name}})
+        sources = notebook.get("envFrom") or []
+        notebook["envFrom"] = [*sources, {"secretRef": {"name": secret_name}}]
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret_name}}
         return [*lab, {**secret, "stringData": tokens}]
 
@@ -387,7 +389,8 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         Raises
         ------
         ProfileError
-            If the profile does not exist, or sets what is not a trait of this spawner.
+            If the profile does not exist, sets what is not a trait of this spawner, or sets a
+            trait to a value that it does not take.
         """
         for name, value in self._replaced.items():
             setattr(self, name, value)
@@ -399,8 +402,12 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         for name, value in (profile.get("override") or {}).items():
             if not self.has_trait(name):
                 raise ProfileError(f"a profile sets {name!r}, which is not a trait of LabSpawner")
-            self._replaced[name] = getattr(self, name)
-            setattr(self, name, value)
+            replaced = getattr(self, name)
+            try:
+                setattr(self, name, value)
+            except TraitError as error:
+                raise ProfileError(f"a profile sets {name!r} to a wrong value: {error}") from error
+            self._replaced[name] = replaced
 
     # How it is done
 
@@ -426,12 +433,14 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         """Begin a deadline for something that is done to this lab."""
         return Timeout(operation, timedelta(seconds=seconds), self.names.username)
 
-    def lab(self) -> LabObjects:
+    def lab(self, *, is_to_start: bool = True) -> LabObjects:
         """Make the lab of this server; what is wrong with it is shown to the user."""
         try:
             self.use_profile()
         except ProfileError as error:
-            fail(str(error), "profile", 400, error)
+            # A profile that is not offered any more must not keep a lab from being stopped.
+            if is_to_start:
+                fail(str(error), "profile", 400, error)
         is_shared = bool(self.namespace)
         try:
             manifests = self.manifests()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,6 +26,7 @@ from jupyterhub.orm import Server, Spawner
 from tornado.web import HTTPError
 
 from lab_storage.jupyterhub import LabSpawner
+from lab_storage.jupyterhub.manifests import replace_text
 from lab_storage.jupyterhub.names import LONGEST_PART, slug
 from lab_storage.jupyterhub.profiles import ProfileError, choose, form_of
 
@@ -185,6 +187,8 @@ class TestManifests:
             ("a: [", "lab.yaml, line 1, column 5: invalid YAML"),
             ("- 1", "lab.yaml: document 1 is not a mapping"),
             ("kind: Pod", "the lab file has no ConfigMap 'lab-env'"),
+            ("{kind: List, items: [1]}", "lab.yaml: an item of document 1 is not a mapping"),
+            ("{kind: Pod, metadata: [1]}", "the lab file has no ConfigMap 'lab-env'"),
             (
                 EXAMPLE.read_text().replace("restartPolicy:", "restartPolice:"),
                 "spec.restartPolice is not a field",
@@ -203,9 +207,75 @@ class TestManifests:
         text = getattr(error.value, "jupyterhub_message", str(error.value))
         assert expected in text
 
+    @pytest.mark.parametrize("user", ["jovyanne", "the-jovyan"])
+    def test_name_that_contains_the_one_of_the_file_is_put_in_once(self, user: str) -> None:
+        """What has been put in is not searched again."""
+        spawner = spawner_of(user)
+        assert (
+            f"lab-{spawner.slug}"
+            == spawner.names.namespace
+            == spawner.lab().namespace.metadata.name
+        )
+        text = {"a": ["/user/jovyan/lab", "lab-jovyan jovyan"]}
+        words = {"/user/jovyan/": f"/user/{user}/", **spawner.words}
+        own = f"lab-{spawner.slug} {spawner.slug}"
+        assert {"a": [f"/user/{user}/lab", own]} == replace_text(text, words)
+
+    def test_nulls_in_the_lab_file_are_as_if_left_out(self, tmp_path: Path) -> None:
+        """As for the API server."""
+        lab = list(yaml.safe_load_all(EXAMPLE.read_text()))
+        container = next(each for each in lab if each["kind"] == "Pod")["spec"]["containers"][0]
+        container |= {"resources": None, "envFrom": None}
+        find(lab, "ConfigMap", "lab-env")["data"] = None
+        file = tmp_path / "lab.yaml"
+        file.write_text(yaml.safe_dump_all(lab))
+        notebook = notebook_of(spawner_of(lab_file=str(file), cpu_limit=2))
+        assert {"limits": {"cpu": "2.0"}} == notebook["resources"]
+        assert [{"secretRef": {"name": "hub-tokens"}}] == notebook["envFrom"]
+
 
 class TestProfiles:
     """Choices that an administrator offers."""
+
+    @pytest.mark.parametrize(
+        ("profile", "expected"),
+        [
+            ({"description": "x"}, "a profile has no display_name"),
+            (
+                {"display_name": "Small", "override": {"cpu_limit": "many"}},
+                "a profile sets 'cpu_limit' to a wrong value: ",
+            ),
+            (
+                {"display_name": "Small", "override": {"cpus": 1}},
+                "a profile sets 'cpus', which is not a trait of LabSpawner",
+            ),
+        ],
+    )
+    def test_profile_that_is_not_described_well_is_explained(
+        self, profile: dict[str, Any], expected: str
+    ) -> None:
+        """The user reads what is wrong, and not "Internal Server Error"."""
+        with pytest.raises(HTTPError) as error:
+            spawner_of(profile_list=[profile]).lab()
+        assert expected in getattr(error.value, "jupyterhub_message", str(error.value))
+
+    def test_profile_that_is_gone_does_not_keep_a_lab_from_being_stopped(self) -> None:
+        """Only kinds and names count for that."""
+        spawner = spawner_of(profile_list=PROFILES, keep=["PersistentVolumeClaim"])
+        spawner.user_options = {"profile": "huge"}
+        removed: list[Any] = []
+        spawner.storage.delete_objects = lambda *_, keep: removed.append(keep)
+        asyncio.run(spawner.stop())
+        assert [["PersistentVolumeClaim"]] == removed
+        assert 0 == spawner.status
+
+    def test_word_that_is_not_a_kind_is_explained(self) -> None:
+        """The user reads what is wrong with the configuration."""
+        spawner = spawner_of(keep=["PersistentVolumeClaims"])
+        with pytest.raises(HTTPError) as error:
+            asyncio.run(spawner.start())
+        text = getattr(error.value, "jupyterhub_message", str(error.value))
+        assert "keep has 'PersistentVolumeClaims', which is not a kind of this lab" in text
 
     def test_chosen_profile_is_used(self) -> None:
         """It sets traits of the spawner."""
