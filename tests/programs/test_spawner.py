@@ -211,11 +211,9 @@ class TestManifests:
     def test_name_that_contains_the_one_of_the_file_is_put_in_once(self, user: str) -> None:
         """What has been put in is not searched again."""
         spawner = spawner_of(user)
-        assert (
-            f"lab-{spawner.slug}"
-            == spawner.names.namespace
-            == spawner.lab().namespace.metadata.name
-        )
+        namespace = find(spawner.manifests(), "Namespace", f"lab-{spawner.slug}")
+        assert spawner.names.namespace == namespace["metadata"]["name"]
+        assert spawner.lab()
         text = {"a": ["/user/jovyan/lab", "lab-jovyan jovyan"]}
         words = {"/user/jovyan/": f"/user/{user}/", **spawner.words}
         own = f"lab-{spawner.slug} {spawner.slug}"
@@ -259,12 +257,15 @@ class TestProfiles:
             spawner_of(profile_list=[profile]).lab()
         assert expected in getattr(error.value, "jupyterhub_message", str(error.value))
 
-    def test_profile_that_is_gone_does_not_keep_a_lab_from_being_stopped(self) -> None:
+    def test_profile_that_is_gone_does_not_keep_a_lab_from_being_stopped(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Only kinds and names count for that."""
         spawner = spawner_of(profile_list=PROFILES, keep=["PersistentVolumeClaim"])
         spawner.user_options = {"profile": "huge"}
         removed: list[Any] = []
-        spawner.storage.delete_objects = lambda *_, keep: removed.append(keep)
+        delete = lambda *_, keep: removed.append(keep)  # noqa: E731
+        monkeypatch.setattr(spawner.storage, "delete_objects", delete)
         asyncio.run(spawner.stop())
         assert [["PersistentVolumeClaim"]] == removed
         assert 0 == spawner.status
