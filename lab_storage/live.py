@@ -292,13 +292,15 @@ class LiveLabStorage(LabStorage):
             while True:
                 for told in reader.changes():
                     yield PodChange(*told.key, told.uid, told.phase, told.previous)
-                    # Time passes in the loop's body too.
+                    # Time passes in the loop's body too, and it may have forked.
                     call.check()
+                    following.check()
                 # A single refusal may be a server that has just started.
                 following.raise_refusal(call, again=True)
                 following.await_news(call, call.left(), reader.bell.signal)
         finally:
-            following.view.leave(reader)
+            if following.is_here:
+                following.view.leave(reader)
 
     def _list_labs(self, call: Call, prefix: str, label_selector: str | None) -> list[LabSummary]:
         scope = self._scope

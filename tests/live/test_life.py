@@ -96,6 +96,71 @@ os.waitpid(child, 0)
 """
 
 
+_LOOPING_PROGRAM = """
+import os, sys
+from datetime import timedelta
+import structlog
+from kubernetes import client
+from lab_storage import LabStorage, LabStorageError, Timeout
+
+host, token = sys.argv[1:]
+settings = client.Configuration()
+settings.host, settings.api_key, settings.proxy = host, {"authorization": f"Bearer {token}"}, None
+live = LabStorage(client.ApiClient(settings), structlog.get_logger()).live("lab-")
+timeout = Timeout("Following", timedelta(seconds=20))
+loops = [live.changes(timeout), live.watch_pod_events("lab", "lab-ada", timeout)]
+for loop in loops:
+    next(loop)
+following = live._following()
+locks = [following.view._lock, following.health._lock, following.desk._lock]
+locks.append(following.desk.health._lock)
+# As the threads that follow may hold them, at that moment.
+for lock in locks:
+    lock.acquire()
+child = os.fork()
+if not child:
+    for loop in loops:
+        try:
+            list(loop)
+        except LabStorageError as error:
+            os.write(1, f"{error}\\n".encode())
+    os._exit(0)
+for lock in locks:
+    lock.release()
+os.waitpid(child, 0)
+live.close()
+"""
+
+
+def test_loop_of_the_parent_ends_in_a_child(world: World) -> None:
+    """By an error, and without a wait for what the parent's threads held at the fork."""
+    world.make("ada")
+    event = {
+        "metadata": {"name": "lab.1"},
+        "involvedObject": {
+            "kind": "Pod",
+            "namespace": "lab-ada",
+            "name": "lab",
+            "uid": world.core.read_namespaced_pod("lab", "lab-ada").metadata.uid,
+        },
+        "message": "test",
+    }
+    world.core.create_namespaced_event("lab-ada", event)
+    program = subprocess.Popen(
+        [sys.executable, "-c", _LOOPING_PROGRAM, world.server.host, world.server.token("lab")],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = program.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+    assert ["the storage was closed while a call was under way"] * 2 == said.splitlines()
+
+
 @pytest.mark.parametrize("hooks", ["hooks", "no hooks"])
 def test_child_follows_by_itself(world: World, hooks: str) -> None:
     """In a forked child it starts anew, also where none of Python's hooks has run."""

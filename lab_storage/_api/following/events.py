@@ -75,6 +75,8 @@ def follow_events(
     request = desk.request(*key)
     try:
         while True:
+            # Who has the loop may have forked.
+            following.check()
             reader.bell.quiet()
             events = []
             if reader.must_list:
@@ -99,7 +101,8 @@ def follow_events(
                     if health is not None:
                         health.remove(signal)
     finally:
-        desk.leave(key, reader)
+        if following.is_here:
+            desk.leave(key, reader)
 
 
 def as_object(pod: PodState) -> dict[str, Any]:

@@ -98,6 +98,11 @@ class Following:
             self.max_age_seconds == 0 and self.is_synced
         )
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is its process. In a forked child others may hold its locks forever."""
+        return self.pid == os.getpid()
+
     def start(self) -> None:
         """Have the thread run. Where the system has none to give, there is just no watch."""
         thread = self._thread
@@ -117,7 +122,7 @@ class Following:
 
     def stop(self, *, waits: bool = False) -> None:
         """End the thread and wake all who wait; block until it is gone, if ``waits``."""
-        if self.pid != os.getpid():
+        if not self.is_here:
             return
         self._timeout.cancel()
         thread = self._thread
@@ -128,7 +133,7 @@ class Following:
 
     def check(self) -> None:
         """Raise if it has ended, or stayed in another process, while a call was under way."""
-        if self._timeout.cancelled or self.pid != os.getpid():
+        if self._timeout.cancelled or not self.is_here:
             raise LabStorageError("the storage was closed while a call was under way")
 
     def wait(
