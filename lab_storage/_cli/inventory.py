@@ -124,7 +124,9 @@ class Criteria:
         if not lab.pods:
             is_old = now - lab.created >= self.youngest
             return (
-                f"has had no pod for {age(lab.created, now)}" if self.no_pod and is_old else None
+                f"has no pod, and is {age(lab.created, now)} old"
+                if self.no_pod and is_old
+                else None
             )
         if self.ended and all(pod.phase in _ENDED for pod in lab.pods):
             return f"ended: {', '.join(f'{pod.name} is {pod.phase.value}' for pod in lab.pods)}"

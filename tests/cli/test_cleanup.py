@@ -59,7 +59,7 @@ class TestCriteria:
                 Criteria(pending_longer_than=HOUR),
                 {"d-pending": "pod0 has been Pending for 2h"},
             ),
-            (Criteria(no_pod=True), {"f-empty": "has had no pod for 2h"}),
+            (Criteria(no_pod=True), {"f-empty": "has no pod, and is 2h old"}),
             (Criteria(ended=True, keep=["b-failed"]), {}),
             (
                 Criteria(keep=[each.namespace for each in LABS if each.namespace != "a-runs"]),
