@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
 import pytest
+import structlog
 
-from lab_storage import PodPhase
+from lab_storage import KubernetesError, PodPhase
 from lab_storage._api.answer import TransientError
+from lab_storage._api.call import Call
 from lab_storage._api.following import feed as _feed
-from lab_storage._api.following.asking import Asker
+from lab_storage._api.following.asking import MANY, Asker
 from lab_storage._api.following.feed import Feed
 from lab_storage._api.following.health import Health
 from lab_storage._api.following.listeners import ChangeReader
@@ -128,6 +131,12 @@ class ThrowingLock:
             raise KeyboardInterrupt
 
 
+def call_of(seconds: float) -> Call:
+    """A call of so many seconds, which sends nothing."""
+    client: Any = None
+    return Call(client, timeout_of(seconds), structlog.get_logger())
+
+
 def test_question_whose_asker_was_interrupted_holds_nobody() -> None:
     """Whenever a signal's handler raises."""
 
@@ -141,23 +150,68 @@ def test_question_whose_asker_was_interrupted_holds_nobody() -> None:
     lock: Any = ThrowingLock(asker)
     asker._lock = lock
 
-    class Call:
-        timeout = timeout_of(5)
-        last = None
-
-        def check(self) -> None:
-            self.timeout.left()
-
-        def left(self) -> float:
-            return self.timeout.left()
-
-        def over(self, otherwise: str | None) -> Exception | None:
-            return AssertionError(otherwise) if self.timeout.expired else None
-
-    call: Any = Call()
+    call = call_of(5)
     with pytest.raises(KeyboardInterrupt):
         asker.ask(call, KEY, lambda: 1.0)
     assert {} == asker._under_way
     found = asker.ask(call, KEY, lambda: 1.0)
     assert found is not None
     assert PodPhase.RUNNING == found.phase
+
+
+class BusyServer:
+    """Answers a question about one pod, and has no time for a list, at first."""
+
+    def __init__(self, refusals: int) -> None:
+        self.finds = 0
+        self.lists = 0
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+        self._refusals = refusals
+
+    def find(self, *_: Any, **__: Any) -> Listed:
+        """Answer."""
+        self.finds += 1
+        return Listed([pod(7)], 8, 2.0)
+
+    def list_all(self, *_: Any, **__: Any) -> Listed:
+        """Refuse, for longer than the call has time."""
+        self.lists += 1
+        self.is_asked.set()
+        self.may_answer.wait(5)
+        if self.lists > self._refusals:
+            return Listed([pod(9)], 9, 1000.0)
+        raise KubernetesError("too many requests", status=429)
+
+
+def test_server_that_has_no_time_for_a_list_is_not_asked_for_each_pod() -> None:
+    """It would have thousands of requests in the place of one."""
+    server = BusyServer(1000)
+    server.may_answer.set()
+    source: Any = server
+    asker = Asker(source, View(Scope("lab-"), lambda: 0.0), 10.0, lambda: 0.0)
+    asker._asked.extend([0.0] * MANY)
+    for _ in range(3):
+        with pytest.raises(KubernetesError):
+            asker.ask(call_of(5), KEY, lambda: 1.0)
+    assert (0, 3) == (server.finds, server.lists)
+
+
+def test_refusal_of_who_has_no_time_is_not_that_of_who_has() -> None:
+    """Who waits for the same answer with more time asks once more; with less, he does not."""
+    server = BusyServer(1)
+    source: Any = server
+    view = View(Scope("lab-"), lambda: 0.0)
+    asker = Asker(source, view, 10.0, lambda: 0.0)
+    with ThreadPoolExecutor(3) as threads:
+        leader = threads.submit(asker.ask_for_all, call_of(5), lambda: 1.0)
+        assert server.is_asked.wait(5)
+        shorter = threads.submit(asker.ask_for_all, call_of(4), lambda: 1.0)
+        longer = threads.submit(asker.ask_for_all, call_of(60), lambda: 1.0)
+        [flight] = asker._under_way.values()
+        while len(flight._signals) < 2:
+            assert not shorter.done()
+        server.may_answer.set()
+        for future in (leader, shorter):
+            assert isinstance(future.exception(), KubernetesError)
+        assert longer.exception() is None
+    assert 2 == server.lists

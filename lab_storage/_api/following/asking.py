@@ -123,7 +123,10 @@ class Asker:
             if self._are_many(key):
                 try:
                     sent_at = self._fly(call, ALL, since())
-                except KubernetesError:
+                except KubernetesError as error:
+                    if error.status is None or _passes(error):
+                        # A server that has too much to do is not asked for each pod instead.
+                        raise
                     # Whoever may not list all may well ask for one.
                     self._list_not_before = self._clock() + REFUSED_SECONDS
             else:
@@ -163,8 +166,10 @@ class Asker:
             flight = self._join(key, since, own)
             if flight is not own:
                 flight.await_end(self._lock, call)
-                if flight.error is not None:
-                    raise refusal_for(call, flight.error)
+                error = flight.error
+                ends_later = call.timeout._left() > flight.call.timeout._left()
+                if error is not None and not (_passes(error) and ends_later):
+                    raise refusal_for(call, error)
                 return float("inf")
             try:
                 self._take_turn(call, key, own)
@@ -227,3 +232,8 @@ class Asker:
         # A server that does not select sends others too.
         found = (pod for pod in listed.pods if (pod.namespace, pod.name) == key)
         self._view.learn(key, next(found, None), listed.version, listed.sent_at)
+
+
+def _passes(error: KubernetesError) -> bool:
+    """Whether it was final only for a call that ends too soon for another attempt."""
+    return error.status is not None and (error.status == 429 or error.status >= 500)
