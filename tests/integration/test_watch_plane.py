@@ -52,8 +52,8 @@ class Streams:
 
         open_once = Call.open
 
-        def count(call: Call, request: Any) -> Any:
-            opened = open_once(call, request)
+        def count(call: Call, request: Any, **options: Any) -> Any:
+            opened = open_once(call, request, **options)
             self._opened.release()
             return opened
 
