@@ -219,7 +219,8 @@ class HubTests:
     def test_failed_start_is_told_and_removed(self, hub: Hub, server: Server) -> None:
         """What keeps a pod from its start is told where a person waits; the lab is removed."""
         failures = {
-            "image-pull-back-off": "Pod {}/lab, container notebook: ErrImagePull: ",
+            "image-pull-back-off": "Pod {}/lab, container notebook: ErrImagePull: "
+            "rpc error: code = NotFound desc = failed to",
             "fail": "the pod {}/lab is Failed: Crash in container notebook: Error (exit code 1",
         }
         hints = {"image-pull-back-off": PodTrouble.IMAGE.hint, "fail": PodTrouble.CRASH.hint}

@@ -54,7 +54,7 @@ def test_interruptions_leave_no_run_behind() -> None:
             interrupted += 1
     signal.setitimer(signal.ITIMER_REAL, 0)
 
-    assert interrupted > ROUNDS / 2
+    assert interrupted >= 0.9 * ROUNDS
     assert runs.run("key", lambda: 7, Exchange(timeout_of(5), 5), 5).value is not None
     wait_for(lambda: len(runs._places) == 2)
     assert {} == runs._runs
