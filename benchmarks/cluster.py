@@ -32,6 +32,8 @@ class Cluster:
 
     Attributes
     ----------
+    server
+        The server itself.
     title
         What it is.
     host, ca_file, token
@@ -39,7 +41,7 @@ class Cluster:
     """
 
     def __init__(self, server: ControlPlane | EmbeddedServer) -> None:
-        self._server = server
+        self.server = server
         self.host = server.host
         self.token = server.token("admin")
         self.ca_file = str(server.ca_file) if isinstance(server, ControlPlane) else None
@@ -109,8 +111,8 @@ class Cluster:
 
     def paused_controllers(self) -> contextlib.AbstractContextManager[None]:
         """Keep controllers from work of their own, as on 5,000 new namespaces."""
-        if isinstance(self._server, ControlPlane):
-            return self._server.pause_controller_manager()
+        if isinstance(self.server, ControlPlane):
+            return self.server.pause_controller_manager()
         return contextlib.nullcontext()
 
 

@@ -1,29 +1,25 @@
-"""How clients get to know the pods of all labs, and go on knowing them: each in a process.
+"""How clients get to know the pods of all labs, and go on knowing them.
 
-Called by `benchmarks.live` as ``python -m benchmarks.live_clients CLIENT WORK`` with the address
-of a server on the standard input; it prints what it measured, as JSON.
+Each is made in a process of its own (`benchmarks.live_process`).
 """
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import resource
-import sys
 import threading
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
+from benchmarks.live_labs import PREFIX
 
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
-_PREFIX = "lab-"
 PATIENCE_SECONDS = 600
+
+OURS, FLOOR, REFLECTOR, INFORMER = (
+    "lab_storage", "floor", "list and watch in JSON", "SharedInformer",
+)  # fmt: skip
 
 
 class Bare:
@@ -57,9 +53,9 @@ class Floor(Bare):
             "&resourceVersionMatch=NotOlderThan",
             f"{_PROTOBUF};stream=watch",
         )
-        self._frames = frames_of(self.response.stream(1 << 16))
+        self.frames = frames_of(self.response.stream(1 << 16))
         self.known: dict[bytes, tuple[bytes, ...]] = {}
-        for frame in self._frames:
+        for frame in self.frames:
             if b"k8s.io/initial-events-end" in frame:
                 break
             self._scan(frame)
@@ -84,7 +80,7 @@ class Floor(Bare):
         self.known[place + b"/" + name] = uid, version, phase
 
     def hear(self) -> None:
-        for frame in self._frames:
+        for frame in self.frames:
             self._scan(frame)
             self.heard += 1
 
@@ -147,7 +143,9 @@ class Informer:
 class Ours:
     """`LiveLabStorage`."""
 
-    def __init__(self, host: str, ca_file: str | None, token: str) -> None:
+    def __init__(
+        self, host: str, ca_file: str | None, token: str, max_age_seconds: float = 10
+    ) -> None:
         import structlog
 
         from benchmarks.libraries import _api_client
@@ -157,17 +155,19 @@ class Ours:
             structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(40)
         ).bind()
         self.requests: list[Any] = []
-        storage = LabStorage(_api_client(host, ca_file, token), log, observer=self.requests.append)
-        self.live = storage.live(_PREFIX)
+        self.plain = LabStorage(
+            _api_client(host, ca_file, token), log, observer=self.requests.append
+        )
+        self.live = self.plain.live(PREFIX, max_age=timedelta(seconds=max_age_seconds))
 
     @property
     def heard(self) -> int:
         return self._heard
 
-    def timeout(self) -> Any:
+    def timeout(self, seconds: float = PATIENCE_SECONDS) -> Any:
         from lab_storage import Timeout
 
-        return Timeout("Measuring", timedelta(seconds=PATIENCE_SECONDS))
+        return Timeout("Measuring", timedelta(seconds=seconds))
 
     def know_all(self) -> int:
         self.live.wait_until_synced(self.timeout())
@@ -191,10 +191,10 @@ class Ours:
 
 
 CLIENTS: dict[str, Callable[..., Any]] = {
-    "floor": Floor,
-    "lab_storage": Ours,
-    "list and watch in JSON": Lines,
-    "SharedInformer": Informer,
+    FLOOR: Floor,
+    OURS: Ours,
+    REFLECTOR: Lines,
+    INFORMER: Informer,
 }
 
 
@@ -211,85 +211,3 @@ def frames_of(segments: Iterator[bytes]) -> Iterator[bytes]:
             yield data[at + 4 : at + 4 + size]
             at += 4 + size
         data = data[at:]
-
-
-def resident_bytes() -> int:
-    """The memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def measure(client: Any, work: str, amount: int) -> Json:
-    """Do a piece of work, and say what it took."""
-    gc.collect()
-    memory, began, cpu = resident_bytes(), time.perf_counter(), time.process_time()
-    known = client.know_all(amount) if isinstance(client, Informer) else client.know_all()
-    result: Json = {
-        "known": known,
-        "cpu": time.process_time() - cpu,
-        "wall": time.perf_counter() - began,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - memory,
-    }
-    gc.collect()
-    result["memory"] = resident_bytes() - memory
-    if work == "changes":
-        threading.Thread(target=client.hear, daemon=True).start()
-        print("ready", flush=True)
-        sys.stdin.readline()
-        heard, cpu = client.heard, time.process_time()
-        print("go", flush=True)
-        sys.stdin.readline()
-        time.sleep(1)
-        result["changes"] = client.heard - heard
-        result["cpu of changes"] = time.process_time() - cpu
-    elif work == "reads":
-        from lab_storage import LabObjectNames, Timeout
-
-        names = LabObjectNames("jovyan", "lab-00001", "lab-env", "lab-quota", "lab")
-        sent = len(client.requests)
-        began = time.perf_counter()
-        for _ in range(amount):
-            client.live.read_pod_phase(names, Timeout("Reading", timedelta(seconds=10)))
-        result["reads"] = amount / (time.perf_counter() - began)
-        result["requests"] = sum(each.user is not None for each in client.requests[sent:])
-    elif work == "waits":
-        result.update(_waits(client, amount))
-    elif work == "quiet":
-        sent = len(client.requests)
-        time.sleep(amount)
-        result["requests"] = len(client.requests) - sent
-    return result
-
-
-def _waits(client: Any, count: int) -> Json:
-    from benchmarks.worker import _sockets
-
-    def wait(number: int) -> None:
-        client.live.wait_for_pod_start("lab", f"lab-{number:05}", client.timeout())
-
-    tracemalloc.start()
-    threads, memory = threading.active_count(), tracemalloc.get_traced_memory()[0]
-    sockets = _sockets()
-    for number in range(count):
-        threading.Thread(target=wait, args=(number,), daemon=True).start()
-    time.sleep(5)
-    return {
-        # One of each was there before: the watch's.
-        "threads": 1 + threading.active_count() - threads - count,
-        "connections": 1 + _sockets() - sockets,
-        "bytes a wait": (tracemalloc.get_traced_memory()[0] - memory) / count,
-    }
-
-
-def main() -> None:
-    """Measure one client."""
-    name, work, amount = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    server = json.loads(sys.stdin.readline())
-    client = CLIENTS[name](server["host"], server["ca_file"], server["token"])
-    print(json.dumps(measure(client, work, amount)), flush=True)
-    # Threads that wait for a server do not keep the process.
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

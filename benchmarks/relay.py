@@ -1,4 +1,7 @@
-"""A TCP relay before a server: what the server says comes later, and bytes are counted."""
+"""A TCP relay before a server: what the server says comes later, or not at all; bytes are counted.
+
+Connections can be cut, or fall silent as when a load balancer has forgotten them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Relay:
         self._server = urlsplit(host)
         self._delay_seconds = delay_seconds
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self._connections: list[socket.socket] = []
+        self._connections: dict[_Connection, None] = {}
         self.sent = 0
         self.received = 0
 
@@ -50,57 +53,100 @@ class Relay:
         trace: TracebackType | None,
     ) -> None:
         # shutdown: a thread that blocks in accept does not notice a close.
-        for sock in (self._listener, *self._connections):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
 
     @property
     def host(self) -> str:
         """Its URL."""
         return f"{self._server.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def cut(self) -> int:
+        """Cut all connections that there are; how many that were."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close()
+        return len(connections)
+
+    def silence(self) -> int:
+        """Pass nothing on any more in the connections that there are; how many that are."""
+        connections = list(self._connections)
+        for connection in connections:
+            connection.is_silent = True
+        return len(connections)
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection((self._server.hostname, self._server.port))
-                for sock in (client, server):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._connections += client, server
-                late: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
-                for run, arguments in (
-                    (self._forward, (client, server)),
-                    (self._read, (server, late)),
-                    (self._say_late, (late, client)),
-                ):
-                    threading.Thread(target=run, args=arguments, daemon=True).start()
+                try:
+                    server = socket.create_connection((self._server.hostname, self._server.port))
+                except OSError:
+                    # The server is not there just now.
+                    client.close()
+                    continue
+                connection = _Connection(self, client, server)
+                self._connections[connection] = None
+                connection.start()
 
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+    def _forget(self, connection: _Connection) -> None:
+        self._connections.pop(connection, None)
+
+
+class _Connection:
+    """One connection of a client, and the one to the server that belongs to it."""
+
+    def __init__(self, relay: Relay, client: socket.socket, server: socket.socket) -> None:
+        self._relay, self._client, self._server = relay, client, server
+        self._late: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        self.is_silent = False
+        for sock in (client, server):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def start(self) -> None:
+        """Pass on what is said."""
+        for run in (self._forward, self._read, self._say_late):
+            threading.Thread(target=run, daemon=True).start()
+
+    def close(self) -> None:
+        """End it, for both sides."""
+        self._relay._forget(self)
+        for sock in (self._client, self._server):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def _forward(self) -> None:
         with contextlib.suppress(OSError):
-            while data := client.recv(_SEGMENT_BYTES):
-                self.sent += len(data)
-                server.sendall(data)
-            server.shutdown(socket.SHUT_WR)
+            while data := self._client.recv(_SEGMENT_BYTES):
+                if not self.is_silent:
+                    self._relay.sent += len(data)
+                    self._server.sendall(data)
+            self._server.shutdown(socket.SHUT_WR)
+        if self.is_silent:
+            self.close()
 
-    def _read(self, server: socket.socket, late: queue.SimpleQueue[tuple[float, bytes]]) -> None:
+    def _read(self) -> None:
         data = b"-"
         while data:
             try:
-                data = server.recv(_SEGMENT_BYTES)
+                data = self._server.recv(_SEGMENT_BYTES)
             except OSError:
                 data = b""
-            late.put((time.monotonic() + self._delay_seconds, data))
+            self._late.put((time.monotonic() + self._relay._delay_seconds, data))
 
-    def _say_late(
-        self, late: queue.SimpleQueue[tuple[float, bytes]], client: socket.socket
-    ) -> None:
+    def _say_late(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                due, data = late.get()
+                due, data = self._late.get()
                 time.sleep(max(0.0, due - time.monotonic()))
                 if not data:
-                    client.shutdown(socket.SHUT_WR)
-                    return
-                self.received += len(data)
-                client.sendall(data)
+                    break
+                if not self.is_silent:
+                    self._relay.received += len(data)
+                    self._client.sendall(data)
+        # A silent one does not say that it has ended, either.
+        if not self.is_silent:
+            self.close()

@@ -89,16 +89,16 @@ class Worker:
         """
         run = self._work(route, "wait")
         self._work(route, "read_pod_phase")()
-        threads, memory, sockets = threading.active_count(), _resident_bytes(), _sockets()
+        threads, memory, sockets = threading.active_count(), resident_bytes(), open_sockets()
         for _ in range(count):
             threading.Thread(target=run, daemon=True).start()
-        while _sockets() - sockets < count - 1:
+        while open_sockets() - sockets < count - 1:
             time.sleep(_SETTLE_SECONDS)
         time.sleep(5 * _SETTLE_SECONDS)
         return {
             "threads": threading.active_count() - threads - count,
-            "connections": _sockets(),
-            "bytes": (_resident_bytes() - memory) / count,
+            "connections": open_sockets(),
+            "bytes": (resident_bytes() - memory) / count,
         }
 
     def _work(self, route: str, work: str) -> Callable[..., Any]:
@@ -114,12 +114,14 @@ class Worker:
         return first
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """The memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _sockets() -> int:
+def open_sockets() -> int:
+    """How many sockets this process has."""
     found = 0
     for file in Path("/proc/self/fd").iterdir():
         try:

@@ -1,0 +1,45 @@
+"""The benchmark of one watch for all labs, with few labs: it runs, and its counts are right."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plane.control_plane import ControlPlane
+from tests.plane.remote import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+DISASTERS = {
+    "silence",
+    "a stopped server",
+    "kill and restart",
+    "expired versions",
+    "cut connections",
+    "a stopped etcd",
+}
+
+
+def test_counts_of_the_benchmark_are_right(control_plane: Cluster, tmp_path: Path) -> None:
+    """Times depend on the machine, but requests, connections, threads and wrong answers do not."""
+    if not isinstance(control_plane, ControlPlane):
+        pytest.skip("the benchmark starts a control plane of its own")
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.live", "--quick", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert 0 == done.returncode, done.stderr
+    found: dict[str, Any] = json.loads(file.read_text())
+    for client in ("floor", "lab_storage", "list and watch in JSON", "SharedInformer"):
+        assert 50 == found[client]["known"]
+    assert 0 == found["reads"]["requests"]
+    assert (1, 1) == (found["waits"]["threads"], found["waits"]["connections"])
+    assert 20 == found["latency"]["events"]
+    assert set(DISASTERS) == set(found["disasters"])
+    for told in found["disasters"].values():
+        assert (0, []) == (told["wrong"], told["errors"])
+        assert told["reads"] >= 100
+    assert found["quiet"]["requests"] <= 24
