@@ -18,7 +18,7 @@ import yaml
 
 from lab_storage import LabStorage, OperationTimeoutError
 from lab_storage.testing import Delays, EmbeddedServer
-from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.labs import brief_lab_of, lab_of, names_of, timeout_of
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -138,7 +138,7 @@ def test_table_of_role_says_what_its_manifest_says() -> None:
 def test_role_is_the_least(logger: Any) -> None:
     """All methods together ask for all that the role allows, and for nothing else."""
     names = names_of("jovyan")
-    lab = lab_of("jovyan")
+    lab = brief_lab_of("jovyan")
     timeout = timeout_of(60)
     pod, namespace = names.pod, names.namespace
     # What is late is not only listed but watched.

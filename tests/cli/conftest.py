@@ -14,7 +14,7 @@ import pytest
 from lab_storage import LabObjectNames, LabStorage
 from lab_storage._cli.program import run
 from lab_storage.testing import EmbeddedServer
-from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.labs import brief_lab_of, names_of, timeout_of
 
 from .program import EVENTS, Program
 
@@ -64,7 +64,7 @@ def homeless(tmp_path: Path) -> Program:
 def lab(server: EmbeddedServer, logger: Any) -> LabObjectNames:
     """The example lab, created on the server; its pod starts as the server scripts it."""
     with LabStorage(server.api_client(), logger) as storage:
-        storage.create(lab_of(), timeout_of(10))
+        storage.create(brief_lab_of(), timeout_of(10))
     return names_of()
 
 

@@ -13,7 +13,7 @@ from kubernetes import client
 from lab_storage import LabStorage, LabSummary, PodPhase, PodSummary, Timeout
 from lab_storage._cli.inventory import Criteria, age, table
 from lab_storage.testing import EmbeddedServer
-from tests.support.labs import lab_of, timeout_of
+from tests.support.labs import brief_lab_of, timeout_of
 
 from .conftest import RunHere
 
@@ -95,7 +95,7 @@ def labs(server: EmbeddedServer) -> dict[str, str]:
     """Four labs, one of which has failed; their UIDs by namespace."""
     with LabStorage(server.api_client(), structlog.get_logger()) as storage:
         for user, start in (("a", "run"), ("b", "run"), ("c", "run"), ("d", "fail")):
-            storage.create(lab_of(user, {"lab-storage.test/start": start}), timeout_of(20))
+            storage.create(brief_lab_of(user, {"lab-storage.test/start": start}), timeout_of(20))
             storage.wait_for_pod_start("lab", f"lab-{user}", timeout_of(20))
         found = storage.list_labs("lab-", Timeout("Listing", timedelta(seconds=20)))
     return {each.namespace: each.uid for each in found}

@@ -32,7 +32,7 @@ from lab_storage._api.creation import manager_of
 from lab_storage.diagnosis import diagnose
 from lab_storage.testing import EmbeddedServer
 from tests.plane.remote import Cluster
-from tests.support.labs import lab_of, manifests_of, timeout_of
+from tests.support.labs import brief_lab_of, lab_of, manifests_of, timeout_of
 
 pytest.importorskip("celery", reason="Celery is not installed (extra `programs`)")
 pytest.importorskip("redis", reason="redis is not installed (extra `programs`)")
@@ -227,8 +227,7 @@ class WorkerTests:
     def test_lab_lives_from_create_to_delete(self, app: ModuleType, user: str) -> None:
         """The four tasks do what they say, and events are told while a lab starts."""
         states: list[dict[str, Any]] = []
-        lab = lab_of(user, {DELAY: "0.5"})
-        lab.pod.spec.termination_grace_period_seconds = 1
+        lab = brief_lab_of(user, {DELAY: "0.5"})
         assert "Running" == app.labs.create.delay(user, lab.to_manifests(), SECONDS).get(
             SECONDS, on_message=states.append
         )

@@ -14,7 +14,7 @@ from kubernetes import client
 from lab_storage import KubernetesError, LabObjectNames, LabObjects, LabStorage
 from lab_storage.testing import EmbeddedServer
 from tests.plane.programs import ROOT
-from tests.support.labs import manifests_of
+from tests.support.labs import brief_lab_of, manifests_of
 
 pytest.importorskip("celery", reason="Celery is not installed (extra `programs`)")
 
@@ -174,8 +174,9 @@ def test_delete_does_not_need_the_manifests_otherwise(
 ) -> None:
     """With or without them, all goes with the namespace."""
     labs = tasks_of(server)
-    for further in [], [manifests_of("ada")]:
-        run(labs.create, "ada", manifests_of("ada"), SECONDS)
+    lab = brief_lab_of("ada").to_manifests()
+    for further in [], [lab]:
+        run(labs.create, "ada", lab, SECONDS)
         run(labs.delete, "ada", SECONDS, *further)
         assert "lab-ada" not in {each.metadata.name for each in core.list_namespace().items}
 

@@ -10,14 +10,14 @@ from kubernetes import client, utils
 
 from lab_storage import KubernetesError, LabStorage, PodPhase
 from tests.support.cluster import eventually
-from tests.support.labs import lab_of, names_of, timeout_of
+from tests.support.labs import brief_lab_of, names_of, timeout_of
 
 SECONDS = 60.0
 
 
 def make_as_others_do(api_client: client.ApiClient, user: str) -> None:
     """Make the example lab by the plain client."""
-    *manifests, pod = lab_of(user).to_manifests()
+    *manifests, pod = brief_lab_of(user).to_manifests()
     assert "Pod" == pod["kind"]
     for manifest in manifests:
         utils.create_from_dict(api_client, manifest)
@@ -62,7 +62,7 @@ def contents(api_client: client.ApiClient, namespace: str) -> dict[str, Any]:
 def check_lab_of_others(storage: LabStorage, api_client: client.ApiClient, user: str) -> None:
     """Assert what holds of a lab that another tool made."""
     make_as_others_do(api_client, user)
-    names, lab = names_of(user), lab_of(user)
+    names, lab = names_of(user), brief_lab_of(user)
     namespace = names.namespace
 
     # Read, listed and diagnosed.

@@ -36,6 +36,13 @@ def lab_of(user: str = "jovyan", annotations: dict[str, str] | None = None) -> L
     return LabObjects.from_manifests(manifests_of(user, annotations), names_of(user))
 
 
+def brief_lab_of(user: str = "jovyan", annotations: dict[str, str] | None = None) -> LabObjects:
+    """The example, for a test that waits for its end: its pod has a second to go, not five."""
+    lab = lab_of(user, annotations)
+    lab.pod.spec.termination_grace_period_seconds = 1
+    return lab
+
+
 def shared_lab_of(user: str = "jovyan", annotations: dict[str, str] | None = None) -> LabObjects:
     """The example in a namespace that is not the lab's, and exists already."""
     manifests = [each for each in manifests_of(user, annotations) if each["kind"] != "Namespace"]
