@@ -127,8 +127,13 @@ def main() -> int:
     wrong: list[str] = [*check_live()]
     for tls in (False, True):
         with scenes(tls) as clients:
-            for name, api_client in clients.items():
-                wrong += check(f"{name} (TLS: {tls})", api_client)
+            # At once: no call blocks what happens to another.
+            checks = [
+                gevent.spawn(list, check(f"{name} (TLS: {tls})", api_client))
+                for name, api_client in clients.items()
+            ]
+            for each in checks:
+                wrong += each.get()
     with Villain(json_answer(PENDING)) as villain:
         url = f"http://localhost:{villain.port}"
         with LabStorage(villain.api_client(host=url), logger) as storage:
