@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks import live_disasters, live_latency
+from benchmarks import live_day, live_disasters, live_latency, live_lists, live_requests
 from benchmarks.cluster import Cluster, new_cluster
 from benchmarks.live_clients import FLOOR, INFORMER, OURS, REFLECTOR
 from benchmarks.live_goals import table
@@ -45,6 +45,8 @@ class Sizes:
     max_age_seconds: float = 5
     disaster_seconds: float = 10
     reading_on_seconds: float = 10
+    few: int = 200
+    minutes: int = live_day.MINUTES
 
 
 QUICK = Sizes(
@@ -58,6 +60,8 @@ QUICK = Sizes(
     max_age_seconds=4,
     disaster_seconds=5,
     reading_on_seconds=1,
+    few=20,
+    minutes=2,
 )
 
 
@@ -123,12 +127,23 @@ def disasters(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:
 
 def requests(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:
     """Requests in a minute."""
-    return {"quiet": result_of(cluster, OURS, "live_works.rest", seconds=sizes.seconds)}
+    return live_requests.measure(cluster, sizes.seconds)
+
+
+def lists(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:
+    """All labs with their pods."""
+    return {"lists": live_lists.measure(cluster, sizes.labs, sizes.few, sizes.rounds)}
+
+
+def day(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:
+    """What is kept after each hour of a day."""
+    return {"day": live_day.measure(cluster, sizes.labs, sizes.minutes)}
 
 
 #: In an order in which one leaves the labs as the next expects them: Pending, for waits.
 PARTS: dict[str, Callable[[Cluster, Sizes], dict[str, Json]]] = {
-    part.__name__: part for part in (know, memory, changes, latency, disasters, requests)
+    part.__name__: part
+    for part in (know, memory, changes, lists, latency, requests, disasters, day)
 }
 
 

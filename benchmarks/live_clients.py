@@ -167,7 +167,8 @@ class Ours:
     def timeout(self, seconds: float = PATIENCE_SECONDS) -> Any:
         from lab_storage import Timeout
 
-        return Timeout("Measuring", timedelta(seconds=seconds))
+        # The observer is told a user of callers' requests, and none of the watch's own.
+        return Timeout("Measuring", timedelta(seconds=seconds), user="jovyan")
 
     def know_all(self) -> int:
         self.live.wait_until_synced(self.timeout())

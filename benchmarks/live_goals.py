@@ -52,8 +52,25 @@ def _ratio(key: str, other: str) -> Callable[[Found], float]:
     return lambda found: float(found[OURS][key] / found[other][key])
 
 
-def _figure(part: str, key: str) -> Callable[[Found], float]:
-    return lambda found: float(found[part][key])
+def _figure(*keys: str) -> Callable[[Found], float]:
+    def value(found: Json) -> float:
+        for key in keys:
+            found = found[key]
+        return float(found)  # type: ignore[arg-type]
+
+    return value
+
+
+def _most_refused(found: Found) -> float:
+    return float(max(each["requests"] for each in found["refused"].values()))
+
+
+def _of_lists(way: str, key: str) -> Callable[[Found], float]:
+    return lambda found: float(found["lists"][way][key] / found["lists"]["one by one"][key])
+
+
+def _grown(key: str, unit: float = 1) -> Callable[[Found], float]:
+    return lambda found: float(found["day"]["growth"][key] / unit)
 
 
 def _disasters(key: str) -> Callable[[Found], float]:
@@ -78,6 +95,17 @@ GOALS = [
     Goal("phases read in six disasters", _disasters("reads"), 10_000, "", True),
     Goal("of them older than `max_age`", _disasters("wrong"), 0),
     Goal("requests in a quiet minute", _figure("quiet", "requests"), 24),
+    Goal("requests in a minute of refusals, or of watches that end at once", _most_refused, 30),
+    Goal("`list_labs` from memory: time", _figure("lists", "live", "wall"), 2, " s"),
+    Goal("`list_labs` from memory: CPU ÷ one lab after the other", _of_lists("live", "cpu"), 0.1),
+    Goal("`list_labs` from memory: requests ÷ theirs", _of_lists("live", "requests"), 0.001),
+    Goal("`list_labs` without a watch: time", _figure("lists", "plain", "wall"), 2, " s"),
+    Goal("`list_labs` without a watch: CPU ÷ theirs", _of_lists("plain", "cpu"), 0.1),
+    Goal("`list_labs` without a watch: requests ÷ theirs", _of_lists("plain", "requests"), 0.001),
+    Goal("a day: growth of the process", _grown("resident", 1e6), 1, " MB"),
+    Goal("a day: growth of what Python allocates", _grown("allocated", 1e6), 1, " MB"),
+    Goal("a day: threads more", _grown("threads"), 0),
+    Goal("a day: sockets more", _grown("sockets"), 0),
 ]  # fmt: skip
 
 

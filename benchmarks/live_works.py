@@ -81,11 +81,3 @@ def wait(client: Any, count: int) -> Json:
         "connections": 1 + open_sockets() - connections,
         "bytes a wait": (tracemalloc.get_traced_memory()[0] - memory) / count,
     }
-
-
-def rest(client: Any, seconds: float) -> Json:
-    """Do nothing: only the watch asks."""
-    client.know_all()
-    sent = len(client.requests)
-    time.sleep(seconds)
-    return {"requests": len(client.requests) - sent}

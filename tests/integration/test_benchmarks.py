@@ -43,3 +43,14 @@ def test_counts_of_the_benchmark_are_right(control_plane: Cluster, tmp_path: Pat
         assert (0, []) == (told["wrong"], told["errors"])
         assert told["reads"] >= 100
     assert found["quiet"]["requests"] <= 24
+    assert {"403", "429", "503", "ended at once"} == set(found["refused"])
+    for told in found["refused"].values():
+        assert 2 <= told["requests"] <= 30
+    assert ["403"] == found["refused"]["403"]["statuses"]
+    assert (1, 2) == (found["lists"]["live"]["requests"], found["lists"]["plain"]["requests"])
+    assert 3 * 50 + 1 == found["lists"]["one by one"]["requests"]
+    day = found["day"]
+    # Each of the 48 minutes is cut, but for those before the watch is there again.
+    assert day["cuts"] >= 24
+    assert [50] * 24 == [hour["pods"] for hour in day["hours"]]
+    assert (0, 0) == (day["growth"]["threads"], day["growth"]["sockets"])
