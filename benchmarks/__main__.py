@@ -1,4 +1,7 @@
-"""Measure, print a table, and on request write it: ``python -m benchmarks``."""
+"""Measure, print tables, and on request write them: ``python -m benchmarks``.
+
+`benchmarks.live` is the second half of it, and can be run alone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from benchmarks import live, live_docs
 from benchmarks.cluster import new_cluster
 from benchmarks.libraries import LIBRARIES
 from benchmarks.report import as_json, machine, page, tables
@@ -18,7 +22,7 @@ from benchmarks.team import ROOT, Team
 
 
 def main() -> None:
-    """Measure all on one server, and print the table."""
+    """Measure all, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small run, to see that all works")
     parser.add_argument("--rounds", type=int, help="how often each client has its turn")
@@ -43,11 +47,22 @@ def main() -> None:
     print(f"On {title}:\n\n{tables(results)}")
     for name, why in team.absent.items():
         print(f"not measured: {name}: {why}", file=sys.stderr)
+    figures = as_json(results, about)
     if arguments.json:
-        arguments.json.write_text(json.dumps(as_json(results, about), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     if arguments.docs:
-        (ROOT / "docs" / "benchmarks.md").write_text(page(results, about))
+        text = page(results, about, live_docs.kept_section())
+        (ROOT / "docs" / "benchmarks.md").write_text(text)
         subprocess.run([sys.executable, ROOT / "docs" / "draw.py"], check=True)
+    if arguments.embedded:
+        print("not measured: one watch for all labs: needs a real control plane", file=sys.stderr)
+        return
+    found = live.run(live.sizes_of(quick=arguments.quick, rounds=arguments.rounds))
+    print(live.shown(found))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({**figures, "live": found}, indent=1) + "\n")
+    if arguments.docs:
+        live_docs.write(found)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,26 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from benchmarks import live_day, live_disasters, live_latency, live_lists, live_requests
+from benchmarks import (
+    live_day,
+    live_disasters,
+    live_docs,
+    live_latency,
+    live_lists,
+    live_requests,
+)
 from benchmarks.cluster import Cluster, new_cluster
 from benchmarks.live_clients import FLOOR, INFORMER, OURS, REFLECTOR
 from benchmarks.live_goals import table
 from benchmarks.live_labs import fill, read_pod, writing
 from benchmarks.live_process import Client, result_of
+from benchmarks.report import machine
 from tests.plane.control_plane import ControlPlane
 
 Json = dict[str, Any]
@@ -147,19 +155,34 @@ PARTS: dict[str, Callable[[Cluster, Sizes], dict[str, Json]]] = {
 }
 
 
-def run(sizes: Sizes, parts: list[str]) -> tuple[str, dict[str, Json]]:
-    """Measure some parts on one server; what that is, and what was found."""
+def sizes_of(*, quick: bool, rounds: int | None = None, labs: int | None = None) -> Sizes:
+    """How much is measured, as somebody chose."""
+    chosen = {"labs": labs, "rounds": rounds}
+    sizes = QUICK if quick else Sizes()
+    return attrs.evolve(sizes, **{name: value for name, value in chosen.items() if value})
+
+
+def run(sizes: Sizes, only: Collection[str] = tuple(PARTS)) -> dict[str, Json]:
+    """Measure the parts on one server; what was found, and with what."""
     found: dict[str, Json] = {}
     # Controllers would be busy with so many namespaces for minutes, and nobody needs them.
     with new_cluster() as cluster, cluster.paused_controllers():
         fill(cluster, sizes.labs)
-        for name in parts:
+        for name, measure in PARTS.items():
+            if name not in only:
+                continue
             began = time.monotonic()
-            for key, result in PARTS[name](cluster, sizes).items():
+            for key, result in measure(cluster, sizes).items():
                 found.setdefault(key, {}).update(result)
                 print(key, result, file=sys.stderr)
             print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
-        return f"{cluster.title}, with {sizes.labs:,} pods", found
+        found["machine"] = machine(f"{cluster.title}, with {sizes.labs:,} pods", sizes.rounds, {})
+    return found
+
+
+def shown(found: dict[str, Json]) -> str:
+    """What was found, to be printed."""
+    return f"On {found['machine']['server']}:\n\n{table(found)}"
 
 
 def main() -> None:
@@ -170,14 +193,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="how often each client gets to know them")
     parser.add_argument("--only", choices=list(PARTS), nargs="+", help="measure these parts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument(
+        "--docs", action="store_true", help="write tables and pictures of the docs"
+    )
+    parser.add_argument(
+        "--read", type=Path, metavar="FILE", help="take what --json wrote, and measure nothing"
+    )
     arguments = parser.parse_args()
-    sizes = QUICK if arguments.quick else Sizes()
-    chosen = {"labs": arguments.labs, "rounds": arguments.rounds}
-    sizes = attrs.evolve(sizes, **{name: value for name, value in chosen.items() if value})
-    title, found = run(sizes, [name for name in PARTS if name in (arguments.only or PARTS)])
-    print(f"On {title}:\n\n{table(found)}")
+    if arguments.docs and (arguments.quick or arguments.labs or arguments.only):
+        parser.error("--docs is for the whole")
+    if arguments.read:
+        found = json.loads(arguments.read.read_text())
+    else:
+        sizes = sizes_of(quick=arguments.quick, rounds=arguments.rounds, labs=arguments.labs)
+        found = run(sizes, arguments.only or list(PARTS))
+    print(shown(found))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    if arguments.docs:
+        live_docs.write(found)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ def measure(
                 "wrong": len(wrong),
                 "first wrong": repr(wrong[0]) if wrong else None,
                 "states": len({(each.pod, each.phase) for each in reads}),
+                "longest": max(each.ended - each.began for each in reads),
                 "errors": told["errors"],
             }
     return found

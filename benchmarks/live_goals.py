@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from benchmarks.live_clients import FLOOR, INFORMER, OURS, REFLECTOR
+from benchmarks.report import markdown
 
 Json = dict[str, Any]
 Found = dict[str, Json]
@@ -111,5 +112,4 @@ GOALS = [
 
 def table(found: Found) -> str:
     """The goals, and what came of them, in Markdown."""
-    rows = [("work", "measured", "goal", ""), ("---",) * 4, *(each.row(found) for each in GOALS)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown([("what", "measured", "goal", ""), *(each.row(found) for each in GOALS)])

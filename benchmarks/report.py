@@ -135,7 +135,7 @@ def tables(results: Results) -> str:
         if not each.is_met and each.goal.reason
     ]
     missed = "\nMissed, and why:\n\n" + "".join(reasons) if reasons else ""
-    return f"{_markdown(goals)}{missed}\n{_markdown(figures)}"
+    return f"{markdown(goals)}{missed}\n{markdown(figures)}"
 
 
 def _goal_row(verdict: Verdict) -> tuple[str, ...]:
@@ -154,7 +154,8 @@ def _goal_row(verdict: Verdict) -> tuple[str, ...]:
     )
 
 
-def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
+def markdown(rows: Iterable[tuple[str, ...]]) -> str:
+    """A table, whose first row is its head."""
     head, *body = rows
     widths = [max(len(row[place]) for row in (head, *body)) for place in range(len(head))]
     lines = [
@@ -166,15 +167,20 @@ def _markdown(rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(results: Results, about: dict[str, Any]) -> str:
-    """The page of the documentation."""
+def measured_with(about: dict[str, Any]) -> str:
+    """Date, machine and versions, in a sentence."""
     packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    return f"""Measured on {about["date"]}, on {about["cores"]} cores of {about["processor"]},
+by Python {about["python"]}, with {packages}."""
+
+
+def page(results: Results, about: dict[str, Any], more: str = "") -> str:
+    """The page of the documentation; ``more`` are its other sections."""
     absent = "".join(f"\nNot measured: {name} ({why}).\n" for name, why in about["absent"].items())
     return f"""# What it costs
 
 `lab_storage` beside other clients of Kubernetes, in one run on one server: {about["server"]}.
-Measured on {about["date"]}, on {about["cores"]} cores of {about["processor"]}, by Python
-{about["python"]}, with {packages}.
+{measured_with(about)}
 
 Each client works in a process of its own; they take turns in each of {about["rounds"]} rounds,
 and each figure is the median of the rounds. *CPU* is the time of all threads of the client's
@@ -189,7 +195,7 @@ later.
 
 ![Each goal, and how much of what it allows is taken](pictures/goals.svg)
 
-{tables(results)}{absent}"""
+{tables(results)}{absent}{more and chr(10) + more}"""
 
 
 def _processor() -> str:
