@@ -109,7 +109,7 @@ def memory(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:
     """Reads and waits from memory."""
     return {
         "reads": result_of(cluster, OURS, "live_works.read", count=sizes.reads),
-        "waits": result_of(cluster, OURS, "live_works.wait", count=sizes.waits),
+        "waits": result_of(cluster, OURS, "live_works.wait", count=min(sizes.waits, sizes.labs)),
     }
 
 

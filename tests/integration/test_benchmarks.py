@@ -41,7 +41,7 @@ def test_counts_of_the_benchmark_are_right(control_plane: Cluster, tmp_path: Pat
     assert set(DISASTERS) == set(found["disasters"])
     for told in found["disasters"].values():
         assert (0, []) == (told["wrong"], told["errors"])
-        assert told["reads"] >= 100
+        assert told["reads"] >= 20
     assert found["quiet"]["requests"] <= 24
     assert {"403", "429", "503", "ended at once"} == set(found["refused"])
     for told in found["refused"].values():
