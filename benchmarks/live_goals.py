@@ -103,8 +103,8 @@ GOALS = [
     Goal("`list_labs` without a watch: time", _figure("lists", "plain", "wall"), 2, " s"),
     Goal("`list_labs` without a watch: CPU ÷ theirs", _of_lists("plain", "cpu"), 0.1),
     Goal("`list_labs` without a watch: requests ÷ theirs", _of_lists("plain", "requests"), 0.001),
-    Goal("a day: growth of the process", _grown("resident", 1e6), 1, " MB"),
-    Goal("a day: growth of what Python allocates", _grown("allocated", 1e6), 1, " MB"),
+    Goal("a day: growth of the process", _grown("resident", 1e6), 2, " MB"),
+    Goal("a day: growth of what Python allocates", _grown("allocated", 1e6), 0.5, " MB"),
     Goal("a day: threads more", _grown("threads"), 0),
     Goal("a day: sockets more", _grown("sockets"), 0),
 ]  # fmt: skip
