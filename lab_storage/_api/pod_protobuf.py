@@ -8,6 +8,7 @@ Whatever the bytes are, a function of this module returns or raises `DecodeError
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Final
 
@@ -33,12 +34,33 @@ from lab_storage._api.protobuf import (
     F10,
     DecodeError,
     Span,
+    number,
     scan,
     status_at,
     text,
     unwrapped,
 )
 from lab_storage.models import PodPhase
+
+# What nearly all pods begin with, as API servers write it: each field that is set, in the order of
+# the numbers. A pattern finds that ten times as fast as `scan`, which reads what is different.
+# The contents have none of the bytes that follow, or else their length shows it.
+_NUMBER: Final = rb"[\x80-\xff]*[\x00-\x7f]"
+_LENGTH: Final = rb"([\x00-\x7f])"
+# WatchEvent: type 1, object 2; runtime.RawExtension: raw 1; runtime.Unknown: typeMeta 1, raw 2.
+_BEGUN_EVENT: Final = re.compile(
+    rb"\x0a[\x05\x08](ADDED|MODIFIED|DELETED)\x12(%b)\x0a%bk8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12(%b)"
+    % (_NUMBER, _NUMBER, _NUMBER)
+)
+# Pod: metadata 1; ObjectMeta: name 1, generateName 2, namespace 3, selfLink 4, uid 5,
+# resourceVersion 6, generation 7, creationTimestamp 8, deletionTimestamp 9; Time: seconds 1.
+_BEGUN_POD: Final = re.compile(
+    rb"\x0a(%(number)b)\x0a%(length)b([-.a-z0-9]+)(?:\x12[\x00-\x7f][-.a-z0-9]*)?"
+    rb"\x1a%(length)b([-a-z0-9]*)(?:\x22\x00)?\x2a%(length)b([-a-z0-9]+)\x32%(length)b([0-9]+)"
+    rb"(?:\x38%(number)b)?\x42[\x00-\x7f]\x08(%(number)b)\x10\x00(\x4a)?"
+    % {b"number": _NUMBER, b"length": _LENGTH},
+    re.DOTALL,
+)
 
 _PHASES: Final = {phase.value.encode(): phase for phase in PodPhase}
 _INITIAL_END: Final = INITIAL_END.encode()
@@ -79,6 +101,14 @@ def event(frame: bytes) -> PodEvent:
     DecodeError
         If it is not one.
     """
+    begun = _BEGUN_EVENT.match(frame)
+    if begun is not None:
+        kind, size, pod_size = begun.groups()
+        start = begun.end()
+        end = start + number(pod_size)
+        if end <= len(frame) == begun.end(2) + number(size):
+            found = pod(frame, start, end)
+            return PodEvent(kind.decode(), found.version, found)
     types: list[Span] = []
     objects: list[Span] = []
     scan(frame, 0, len(frame), {F1: types, F2: objects})
@@ -117,9 +147,27 @@ def pod(data: bytes, start: int, end: int) -> PodState:
     metadata: list[Span] = []
     states: list[Span] = []
     # Pod: metadata 1, status 3.
-    scan(data, start, end, {F1: metadata, F3: states})
-    if not metadata:
-        raise DecodeError("a pod without metadata")
+    begun = _BEGUN_POD.match(data, start, end)
+    found = None if begun is None else _beginning(begun)
+    if begun is not None and found is not None:
+        scan(data, begun.end(1) + number(begun[1]), end, {F3: states})
+    else:
+        scan(data, start, end, {F1: metadata, F3: states})
+        if not metadata:
+            raise DecodeError("a pod without metadata")
+        found = _metadata(data, *metadata[-1])
+    phase, is_ready = PodPhase.UNKNOWN, False
+    waits: tuple[Waiting, ...] = ()
+    if states:
+        phase, is_ready, waits = _state(data, *states[-1])
+    return PodState(*found, phase, is_ready, waits)
+
+
+_Metadata = tuple[str, str, str, int, int | None, bool]
+"""Namespace, name, UID, version, time of creation, and whether it is being deleted."""
+
+
+def _metadata(data: bytes, start: int, end: int) -> _Metadata:
     names: list[Span] = []
     namespaces: list[Span] = []
     uids: list[Span] = []
@@ -135,24 +183,36 @@ def pod(data: bytes, start: int, end: int) -> PodState:
         F8: created,
         F9: deleted,
     }
-    scan(data, *metadata[-1], wanted)
-    name = text(data, names)
+    scan(data, start, end, wanted)
+    name, namespace = text(data, names), text(data, namespaces)
     if not name:
         raise DecodeError("a pod without a name")
-    phase, is_ready = PodPhase.UNKNOWN, False
-    waits: tuple[Waiting, ...] = ()
-    if states:
-        phase, is_ready, waits = _state(data, *states[-1])
-    return PodState(
-        text(data, namespaces),
-        sys.intern(name),
+    return (
+        namespace,
+        # Pods of labs often have the same name; namespaces, which are read here too, never.
+        sys.intern(name) if namespace else name,
         text(data, uids) or name,
         number_of(text(data, versions)),
         _seconds(data, *created[-1]) if created else None,
         bool(deleted),
-        phase,
-        is_ready,
-        waits,
+    )
+
+
+def _beginning(begun: re.Match[bytes]) -> _Metadata | None:
+    """What the pattern found; `None` if it is something else that looks alike."""
+    size, n, name, m, namespace, u, uid, v, version, created, deleted = begun.groups()
+    lengths = n[0], m[0], u[0], v[0]
+    if lengths != (len(name), len(namespace), len(uid), len(version)) or v[0] > 19:
+        return None
+    if begun.end() > begun.end(1) + number(size):
+        return None
+    return (
+        namespace.decode(),
+        sys.intern(name.decode()) if namespace else name.decode(),
+        uid.decode(),
+        int(version),
+        number(created),
+        deleted is not None,
     )
 
 

@@ -115,6 +115,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise DecodeError("a number that is too long")
 
 
+def number(varint: bytes) -> int:
+    """The value of a varint."""
+    return _varint(varint, 0)[0]
+
+
 def status(body: bytes) -> dict[str, Any]:
     """Read a Status, as far as somebody looks at it, into what it is in JSON.
 

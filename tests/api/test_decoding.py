@@ -122,6 +122,55 @@ def test_fields_of_a_pod_are_read() -> None:
     assert attrs.astuple(expected) == read(POD)
 
 
+# Lengths, tags and texts that look like each other: "2" and "8" are tags, too.
+ALIKE = st.text("28-a0", min_size=1, max_size=60)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(ALIKE, ALIKE, ALIKE, st.integers(1, 10**20).map(str), st.integers(0, 300), TIMES)
+def test_pattern_finds_what_a_scan_finds(
+    name: str, namespace: str, uid: str, version: str, generation: int, deleted: str | None
+) -> None:
+    """What looks alike is told apart by its length."""
+    metadata = {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version}
+    times = {"creationTimestamp": "2026-02-03T04:05:06Z", "deletionTimestamp": deleted}
+    pod = {**POD, "metadata": {**metadata, **times, "generation": generation}}
+    frame = protobuf.event("MODIFIED", pod)
+    found = pod_protobuf.event(frame)
+    assert found.pod is not None
+    assert attrs.astuple(pod_json.pod(pod)) == attrs.astuple(found.pod)
+    assert ("MODIFIED", found.pod.version) == (found.type, found.version)
+
+
+def test_what_servers_write_is_found_by_the_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan of the same costs more than twice as much."""
+    uid = "2be4feed-da37-4a50-8ed5-2b50de844b8e"
+    pod = {**POD, "metadata": {**POD["metadata"], "uid": uid, "generation": 1}}
+    scans: list[int] = []
+    scan = scanner.scan
+
+    def count(data: bytes, at: int, *arguments: Any) -> None:
+        scans.append(at)
+        scan(data, at, *arguments)
+
+    monkeypatch.setattr(pod_protobuf, "scan", count)
+    monkeypatch.setattr(scanner, "scan", count)
+    frame = protobuf.event("ADDED", {**pod, "status": {"phase": "Running"}})
+    found = pod_protobuf.event(frame).pod
+    assert found is not None
+    assert (uid, PodPhase.RUNNING) == (found.uid, found.phase)
+    # Where the status is, and what it says.
+    assert 2 == len(scans)
+
+
+def test_frame_that_is_cut_off_is_an_error() -> None:
+    """Wherever it is cut off."""
+    frame = protobuf.event("ADDED", POD)
+    for size in range(len(frame)):
+        with pytest.raises(DecodeError):
+            pod_protobuf.event(frame[:size])
+
+
 def test_pod_that_has_started_waits_for_nothing() -> None:
     """What a running pod's containers wait for is not kept; whether it is ready is."""
     ready = {"type": "Ready", "status": "True"}

@@ -43,7 +43,7 @@ def _metadata(metadata: Json) -> bytes:
             field(4, ""),
             field(5, metadata.get("uid")),
             field(6, metadata.get("resourceVersion")),
-            field(7, 0),
+            field(7, metadata.get("generation", 0)),
             field(8, _time(metadata.get("creationTimestamp")) or b""),
             field(9, _time(metadata.get("deletionTimestamp"))),
             *(field(12, field(1, key) + field(2, value)) for key, value in annotations),
