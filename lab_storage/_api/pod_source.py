@@ -20,6 +20,8 @@ from lab_storage._manifests.kinds import POD, Kind
 from lab_storage.exceptions import KubernetesError
 
 PAGE_SIZE: Final = 500
+# A read that takes longer has found nothing there yet.
+WAIT_SECONDS: Final = 0.001
 _METADATA_ALONE: Final = ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 Sent = Callable[[float], None]
@@ -240,8 +242,10 @@ class PodStream:
         self._request = request
         self._stream = stream
 
-    def events(self) -> Iterator[PodEvent]:
+    def events(self, gather: Callable[[], None] = lambda: None) -> Iterator[PodEvent]:
         """Yield the events, until the server ends the watch.
+
+        ``gather`` is called after a read that had to wait, and may block while more comes.
 
         Raises
         ------
@@ -250,7 +254,8 @@ class PodStream:
         DecodeError
             If something was said that cannot be read, and may be lost.
         """
-        for event in frames.events(self._stream.segments(), self._stream.content_type):
+        segments = _gathered(self._stream.segments(), gather)
+        for event in frames.events(segments, self._stream.content_type):
             if event.status is not None:
                 code = event.status.get("code")
                 status = code if isinstance(code, int) and 400 <= code <= 599 else 500
@@ -261,6 +266,16 @@ class PodStream:
     def close(self) -> None:
         """End it, from any thread."""
         self._stream.close()
+
+
+def _gathered(segments: Iterator[bytes], gather: Callable[[], None]) -> Iterator[bytes]:
+    began = monotonic()
+    for segment in segments:
+        has_waited = monotonic() - began > WAIT_SECONDS
+        yield segment
+        if has_waited:
+            gather()
+        began = monotonic()
 
 
 def judged(

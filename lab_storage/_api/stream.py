@@ -7,9 +7,12 @@ from time import monotonic
 from typing import NoReturn
 
 from lab_storage._api.exchange import RequestExchange
-from lab_storage._transport.body import MOST_BYTES, BodyTooLargeError, decoded
-
-_SEGMENT_BYTES = 1 << 16
+from lab_storage._transport.body import (
+    MOST_BYTES,
+    BodyTooLargeError,
+    arriving,
+    decoded,
+)
 
 
 class Stream:
@@ -97,16 +100,7 @@ class Stream:
         raise error
 
     def _segments(self) -> Iterator[bytes]:
-        return decoded(self._raw_segments(), self._response, self._exchange)
-
-    def _raw_segments(self) -> Iterator[bytes]:
-        response = self._response
-        if getattr(response, "chunked", False):
-            yield from response.stream(_SEGMENT_BYTES, decode_content=False)
-            return
-        # Not `stream`, which waits until a segment is full.
-        while segment := response.read1(_SEGMENT_BYTES, decode_content=False):
-            yield segment
+        return decoded(arriving(self._response), self._response, self._exchange)
 
     def close(self) -> None:
         """Close the connection, unless the server has ended the stream."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from http.client import HTTPException, IncompleteRead
+from typing import Any, Final
 
 from urllib3.exceptions import DecodeError, HTTPError
 
@@ -15,6 +17,9 @@ from lab_storage._transport.exchange import Exchange
 # server stores as one object has 1.5 MB (etcd's --max-request-bytes).
 MOST_BYTES = 32 << 20
 PIECE_BYTES = 1 << 16
+_LINE_END_BYTES: Final = 2
+_LONGEST_LINE_BYTES: Final = 1 << 16
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|\Z)")
 
 
 class BodyTooLargeError(HTTPError):
@@ -56,6 +61,68 @@ def _pieces(response: Any) -> Iterator[bytes]:
         yield piece
         if response.length_remaining == 0:
             return
+
+
+def arriving(response: Any) -> Iterator[bytes]:
+    """Yield the body of urllib3's ``response`` in the pieces in which it arrives. Blocks.
+
+    Not urllib3's ``stream``: of a body in chunks, that keeps each back until the line that ends
+    it has come, and an API server sends that on its own, at times milliseconds later.
+
+    Raises
+    ------
+    HTTPException, HTTPError, OSError
+        If it is cut, or is not in chunks as it claims.
+    """
+    if not (response.chunked and response.supports_chunked_reads()):
+        # Not `stream` either, which waits until a piece is full.
+        while piece := response.read1(PIECE_BYTES, decode_content=False):
+            yield piece
+        return
+    yield from _chunked(response._fp.fp)
+    response._fp.close()
+    response.release_conn()
+
+
+def _chunked(file: io.BufferedReader) -> Iterator[bytes]:
+    """Yield what is in the chunks of a file (RFC 9112, section 7.1), and read to their end."""
+    # What is missing of a chunk, with the end of the line behind it; or the line that has begun.
+    left, line = 0, b""
+    is_last = False
+    while data := file.read1(PIECE_BYTES):
+        data, line, at = line + data, b"", 0
+        while at < len(data):
+            if left > _LINE_END_BYTES:
+                to = min(at + left - _LINE_END_BYTES, len(data))
+                yield data[at:to]
+                left, at = left - (to - at), to
+            elif left:
+                left, at = left - 1, at + 1
+            else:
+                end = data.find(b"\r\n", at)
+                if end < 0:
+                    line = data[at:]
+                    break
+                if is_last:
+                    # A trailer, or the empty line after all.
+                    if end == at:
+                        return
+                else:
+                    size = _chunk_size(data[at:end])
+                    is_last = not size
+                    left = size + _LINE_END_BYTES if size else 0
+                at = end + _LINE_END_BYTES
+        if len(line) > _LONGEST_LINE_BYTES:
+            raise HTTPException("a line between chunks that is too long")
+    raise IncompleteRead(b"")
+
+
+def _chunk_size(line: bytes) -> int:
+    # What follows a semicolon is an extension, which may be ignored.
+    found = _CHUNK_SIZE.match(line)
+    if found is None:
+        raise HTTPException("a chunk without a size")
+    return int(found[1], 16)
 
 
 def decoded(pieces: Iterable[bytes], response: Any, exchange: Exchange) -> Iterator[bytes]:

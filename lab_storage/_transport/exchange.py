@@ -158,13 +158,16 @@ class Exchange:
 
     def bound(self, sock: Any, operation: Callable[..., Any], *arguments: Any) -> Any:
         """Run a socket operation that may be repeated after a timeout."""
-        idle_until = monotonic() + self.idle_seconds
+        # Called for each record of a watch: as few calls as possible.
+        now = monotonic()
+        idle_until = now + self.idle_seconds
+        timeout = self._timeout
         while True:
-            now = monotonic()
-            if now >= self.ends_at:
-                raise IdleError("it lasts for too long")
-            left = min(self.seconds(), idle_until - now)
-            if left <= 0:
+            left = min(idle_until, self.ends_at, timeout._deadline) - now
+            if left <= 0 or timeout.cancelled:
+                self.seconds()
+                if now >= self.ends_at:
+                    raise IdleError("it lasts for too long")
                 raise IdleError(f"nothing heard for {self.idle_seconds:g} s")
             seconds = min(left, SLICE_SECONDS)
             # Nearly always it is a slice, and need not be set again, by a system call.
@@ -176,6 +179,7 @@ class Exchange:
                 if find_interruption(error) is not None:
                     raise
             self.on_quiet()
+            now = monotonic()
 
 
 def innermost_socket(sock: Any) -> Any:

@@ -10,7 +10,7 @@ asked for, nor an older state after a newer one, whoever was told that.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -29,6 +29,7 @@ from lab_storage._api import pod_source as _pod_source
 from lab_storage._api import retry as _retry
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
+from lab_storage._api.following import feed as _feed
 from lab_storage._api.following import rounds as _rounds
 from lab_storage._api.following.asking import Asker
 from lab_storage._api.following.feed import Feed
@@ -129,13 +130,13 @@ class Response:
 
     status: int
     data: bytes = b""
-    pieces: Iterable[bytes] = ()
+    pieces: Iterator[bytes] = attrs.Factory(lambda: iter(()))
     headers: dict[str, str] = attrs.Factory(dict)
-    chunked: bool = True
+    chunked: bool = False
 
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        """Give what arrives, as it arrives."""
-        return iter(self.pieces)
+    def read1(self, *_: Any, **__: Any) -> bytes:
+        """Give what has arrived."""
+        return next(self.pieces, b"")
 
     def close(self) -> None:
         """Nothing is open."""
@@ -564,6 +565,7 @@ def play(script: list[Any], kind: Kind) -> Play:
         stack.enter_context(patch.object(_retry, "_jitter", lambda _: 0.0))
         stack.enter_context(patch.object(_rounds, "_pause_seconds", lambda *_: 0.0))
         stack.enter_context(patch.object(_rounds, "FIRST_REFUSAL_SECONDS", 0.0))
+        stack.enter_context(patch.object(_feed, "GATHERING_SECONDS", 0.0))
         stack.enter_context(patch.object(_pod_source, "PAGE_SIZE", 2))
         playing.feed.run()
     return playing

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -91,13 +91,13 @@ class Response:
 
     status: int
     data: bytes = b""
-    pieces: Iterable[bytes] = ()
+    pieces: Iterator[bytes] = attrs.Factory(lambda: iter(()))
     headers: dict[str, str] = attrs.Factory(dict)
-    chunked: bool = True
+    chunked: bool = False
 
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        """Give what arrives, as it arrives."""
-        return iter(self.pieces)
+    def read1(self, *_: Any, **__: Any) -> bytes:
+        """Give what has arrived."""
+        return next(filter(None, self.pieces), b"")
 
     def close(self) -> None:
         """Nothing is open."""

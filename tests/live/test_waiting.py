@@ -24,6 +24,7 @@ from lab_storage import (
     PodStartError,
     Timeout,
 )
+from lab_storage._api.following import feed
 from lab_storage._api.following.waits import FOLLOWED_SECONDS
 from lab_storage.testing import Silence
 from tests.live.conftest import PATIENCE_SECONDS, LiveOf, World, eventually, names, read
@@ -85,6 +86,40 @@ def test_fifty_waits_have_one_connection_and_one_thread(world: World, live_of: L
             world.say(user, "Running")
         assert {PodPhase.RUNNING} == {wait.result() for wait in waits}
     assert before == world.count()
+
+
+@pytest.fixture
+def gathering(world: World, live_of: LiveOf, monkeypatch: pytest.MonkeyPatch) -> LiveLabStorage:
+    """A storage that knows two labs, and is letting more events come, for a long time."""
+    monkeypatch.setattr(feed, "GATHERING_SECONDS", 10 * PATIENCE_SECONDS)
+    world.make("ada")
+    live = live_of()
+    live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    world.make("bob")
+    eventually(2, lambda: live.freshness.pods)
+    return live
+
+
+def test_events_are_gathered_until_somebody_waits(world: World, gathering: LiveLabStorage) -> None:
+    """What nobody waits for is taken later, together; a wait is told at once."""
+    world.make("eve")
+    before = world.count(verb="list")
+    assert 2 == gathering.freshness.pods
+    with waiting(gathering, "ada") as waits:
+        eventually(3, lambda: gathering.freshness.pods)
+        for user in ("bob", "ada"):
+            world.say(user, "Running")
+        assert PodPhase.RUNNING == waits[0].result()
+        assert PodPhase.RUNNING == read(gathering, "bob")
+    assert before == world.count(verb="list")
+
+
+def test_close_ends_the_gathering_of_events(gathering: LiveLabStorage) -> None:
+    """The thread is gone when `close` returns."""
+    thread = gathering._following()._thread
+    assert thread is not None
+    gathering.close()
+    assert not thread.is_alive()
 
 
 def test_wait_ends_with_its_pod(world: World, live: LiveLabStorage) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import http.client
+import io
 import json
+import socket
 import time
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import urllib3
 
 from lab_storage import OperationTimeoutError, PodPhase
 from lab_storage._transport import body as _body
@@ -152,3 +156,82 @@ def test_pieces_of_a_bomb_are_small() -> None:
     sizes = [len(piece) for piece in _body._unzipped([gzip_bomb()])]
     assert max(sizes) == _body.PIECE_BYTES
     assert sum(sizes) == 1 << 27
+
+
+def response_of(file: io.BufferedReader, *headers: bytes) -> urllib3.HTTPResponse:
+    """An answer that is read from a file, up to its body."""
+    sock = type("Sock", (), {"makefile": lambda *_, **__: file})
+    original = http.client.HTTPResponse(sock())
+    original.begin()
+    return urllib3.HTTPResponse(
+        original, dict(original.headers), 200, preload_content=False, original_response=original
+    )
+
+
+class Segments(io.RawIOBase):
+    """A file that gives no more at a time than what a socket would have got."""
+
+    def __init__(self, *segments: bytes) -> None:
+        self._segments = list(segments)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Give a segment."""
+        segment = self._segments.pop(0) if self._segments else b""
+        buffer[: len(segment)] = segment
+        return len(segment)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"5\r\nhello\r\n00a;name=value\r\n, chunks\r\n\r\n0\r\nTrailer: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", range(1, len(CHUNKS) + 1))
+def test_chunks_are_read_wherever_they_are_cut(size: int) -> None:
+    """Extensions and trailers are passed over, and the connection is free afterwards."""
+    pieces = [CHUNKS[at : at + size] for at in range(0, len(CHUNKS), size)]
+    response = response_of(io.BufferedReader(Segments(HEAD, *pieces)))
+    assert b"hello, chunks\r\n" == b"".join(_body.arriving(response))
+    assert response.closed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"5",
+        b"5\r\nhel",
+        b"5\r\nhello\r\n",
+        b"5\r\nhello\r\n0\r\n",
+        b"-5\r\nhello",
+        b"0x5\r\nhello",
+        b"+5\r\nhello",
+        b"5_0\r\nhello",
+        b"\r\nhello",
+        b"hello\r\n",
+        b"5 5\r\nhello",
+        b"5" * (1 << 17),
+        b"5;" + b"x" * (1 << 17) + b"\r\n",
+    ],
+)
+def test_body_that_is_not_in_chunks_as_it_claims_is_an_error(body: bytes) -> None:
+    """Nobody takes a stream that was cut for one that has ended."""
+    segments = [body[at : at + 4096] for at in range(0, len(body), 4096)]
+    response = response_of(io.BufferedReader(Segments(HEAD, *segments)))
+    with pytest.raises(http.client.HTTPException):
+        list(_body.arriving(response))
+
+
+def test_chunk_is_there_before_the_line_that_ends_it() -> None:
+    """An API server sends that on its own, after the event, and nobody need wait for it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as file:
+        ours.settimeout(5)
+        theirs.sendall(HEAD + b"5\r\nhello")
+        pieces = _body.arriving(response_of(file))
+        assert b"hello" == next(pieces)
+        theirs.sendall(b"\r\n2\r\n!!")
+        assert b"!!" == next(pieces)

@@ -35,6 +35,8 @@ LONGEST_SILENCE_SECONDS: Final = 60.0
 SHORTEST_PROOF_SECONDS: Final = 2
 # A server whose lists stay older for so long has begun to count anew: a backup was restored.
 RESTORED_SECONDS: Final = 60.0
+# While nobody waits for a pod, what happens within that time is taken together.
+GATHERING_SECONDS: Final = 0.1
 
 
 class Feed(Rounds):
@@ -106,12 +108,17 @@ class Feed(Rounds):
     def _hear(self, stream: PodStream) -> None:
         until = self._clock() + self._seconds + OVERTIME_SECONDS
         with closing(stream):
-            for event in stream.events():
+            for event in stream.events(self._gather):
                 self._view.hear(event)
                 self._health.succeed()
                 if self._clock() > until:
                     return
         self._health.succeed()
+
+    def _gather(self) -> None:
+        """Let more events come, unless somebody waits for one: waking up costs most of one."""
+        if not self._must_list:
+            self._call.timeout._wait(self._view.hurry, GATHERING_SECONDS)
 
     def _list_by_stream(self, call: Call) -> bool:
         """Listen to what exists and then to what happens; whether the server can do that."""
@@ -127,7 +134,7 @@ class Feed(Rounds):
         until = sent_at + self._seconds + OVERTIME_SECONDS
         pods: dict[Key, PodState] = {}
         with closing(stream):
-            for event in stream.events():
+            for event in stream.events(self._gather):
                 if self._clock() > until:
                     break
                 if not self._must_list:

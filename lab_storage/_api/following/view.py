@@ -22,8 +22,10 @@ from typing import Final
 
 import attrs
 
+from lab_storage._api.following.listeners import Bell
 from lab_storage._api.following.scope import Key, Listener, Scope, Waiter
 from lab_storage._api.pod_state import PodEvent, PodState
+from lab_storage.timeout import Signal
 
 # Of pods that are not followed, or not by the watch yet, so many are remembered.
 MOST_OTHERS = 10_000
@@ -85,6 +87,8 @@ class View:
         self._proven = _NEVER
         self._marks: list[tuple[int, float]] = []
         self._listeners: dict[Key | None, dict[Listener, None]] = {}
+        # Rung as long as somebody waits for one pod.
+        self._hurry = Bell()
 
     # -- What is known ---------------------------------------------------------------
 
@@ -125,7 +129,13 @@ class View:
                 return False
             listener.begin(found)
             self._listeners.setdefault(key, {})[listener] = None
+            self._hurry.ring()
             return True
+
+    @property
+    def hurry(self) -> Signal:
+        """Set as soon, and as long, as somebody waits for one pod."""
+        return self._hurry.signal
 
     def proof_of(self, key: Key) -> float:
         """The time up to which that pod is known, on the monotonic clock; or minus infinity."""
@@ -262,6 +272,8 @@ class View:
             listeners.pop(listener, None)
             if not listeners:
                 self._listeners.pop(key, None)
+            if not self._listeners.keys() - {None}:
+                self._hurry.quiet()
 
     # -- Under the lock --------------------------------------------------------------
 
