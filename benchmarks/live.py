@@ -28,7 +28,7 @@ from benchmarks import (
 from benchmarks.cluster import Cluster, new_cluster
 from benchmarks.live_clients import FLOOR, INFORMER, OURS, REFLECTOR
 from benchmarks.live_goals import table
-from benchmarks.live_labs import fill, read_pod, writing
+from benchmarks.live_labs import fill, writing
 from benchmarks.live_process import Client, result_of
 from benchmarks.report import machine
 from tests.plane.control_plane import ControlPlane
@@ -36,7 +36,6 @@ from tests.plane.control_plane import ControlPlane
 Json = dict[str, Any]
 
 _CLIENTS = FLOOR, OURS, REFLECTOR, INFORMER
-_PARSES = 200
 
 
 @attrs.frozen
@@ -97,12 +96,9 @@ def changes(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:
                 pass
             result = client.ask("end")
         found[name] = {"change": result["cpu"] / max(1, result["changes"])}
-    pod = json.dumps(read_pod(cluster, 0))
-    began = time.process_time()
-    for _ in range(_PARSES):
-        json.loads(pod)
-    seconds = (time.process_time() - began) / _PARSES
-    return {**found, "json.loads": {"change": seconds, "bytes": len(pod)}}
+    taken = result_of(cluster, FLOOR, "live_works.take_events", count=sizes.few)
+    found[OURS]["take"] = taken.pop("take")
+    return {**found, "json.loads": {"change": taken["json.loads"], "bytes": taken["bytes"]}}
 
 
 def memory(cluster: Cluster, sizes: Sizes) -> dict[str, Json]:

@@ -47,13 +47,23 @@ class Bare:
 class Floor(Bare):
     """A streamed list in protobuf, scanned for name, namespace, UID, version and phase."""
 
-    def know_all(self) -> int:
+    def open_watch(self) -> None:
+        """Have what exists, and then happens, in `frames`."""
         self.response = self._open(
             "/api/v1/pods?watch=true&sendInitialEvents=true&allowWatchBookmarks=true"
             "&resourceVersionMatch=NotOlderThan",
             f"{_PROTOBUF};stream=watch",
         )
         self.frames = frames_of(self.response.stream(1 << 16))
+
+    def read_pods(self, count: int) -> list[dict[str, Any]]:
+        """Read so many of them, in JSON."""
+        data = self._open(f"/api/v1/pods?limit={count}", "application/json").data
+        items: list[dict[str, Any]] = json.loads(data)["items"]
+        return items
+
+    def know_all(self) -> int:
+        self.open_watch()
         self.known: dict[bytes, tuple[bytes, ...]] = {}
         for frame in self.frames:
             if b"k8s.io/initial-events-end" in frame:

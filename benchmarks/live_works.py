@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import json
 import resource
 import threading
 import time
 import tracemalloc
 from typing import Any
 
-from benchmarks.live_clients import Informer
-from benchmarks.live_labs import POD, name_of
+from benchmarks.live_clients import Floor, Informer
+from benchmarks.live_labs import POD, PREFIX, name_of
 from benchmarks.live_process import await_order, say
 from benchmarks.worker import open_sockets, resident_bytes
 
 Json = dict[str, Any]
 
 _SETTLE_SECONDS = 5.0
+_TAKES = 20
 
 
 def know(client: Any, labs: int) -> Json:
@@ -45,6 +48,34 @@ def hear_changes(client: Any, labs: int) -> Json:
     await_order()
     time.sleep(1)
     return {"changes": client.heard - heard, "cpu": time.process_time() - cpu}
+
+
+def take_events(client: Floor, count: int) -> Json:
+    """Take events of pods that have been read from the network already, and parse their JSON."""
+    from lab_storage._api import frames, protobuf
+    from lab_storage._api.following.scope import Scope
+    from lab_storage._api.following.view import View
+
+    client.open_watch()
+    bodies = list(itertools.islice(client.frames, count))
+    segments = [len(body).to_bytes(4, "big") + body for body in bodies]
+    lines = [json.dumps(each) for each in client.read_pods(len(bodies))]
+    ours, parsed = [], []
+    for _ in range(_TAKES):
+        view = View(Scope(PREFIX))
+        began = time.process_time()
+        for event in frames.events(segments, protobuf.PROTOBUF):
+            view.hear(event)
+        ours.append(time.process_time() - began)
+        began = time.process_time()
+        for line in lines:
+            json.loads(line)
+        parsed.append(time.process_time() - began)
+    return {
+        "take": min(ours) / len(bodies),
+        "json.loads": min(parsed) / len(lines),
+        "bytes": sum(map(len, lines)) / len(lines),
+    }
 
 
 def read(client: Any, count: int) -> Json:
