@@ -222,6 +222,11 @@ class Signal:
             return  # set before
         self._lock.release()
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it is set, or about to be."""
+        return not self._unset
+
     def wait(self, seconds: float) -> bool:
         """Block for at most ``seconds``; whether it is set. One waiter at a time."""
         if not self._lock.acquire(timeout=max(0.0, seconds)):

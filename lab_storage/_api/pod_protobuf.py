@@ -49,7 +49,7 @@ _NUMBER: Final = rb"[\x80-\xff]*[\x00-\x7f]"
 _LENGTH: Final = rb"([\x00-\x7f])"
 # WatchEvent: type 1, object 2; runtime.RawExtension: raw 1; runtime.Unknown: typeMeta 1, raw 2.
 _BEGUN_EVENT: Final = re.compile(
-    rb"\x0a[\x05\x08](ADDED|MODIFIED|DELETED)\x12(%b)\x0a%bk8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12(%b)"
+    rb"\x0a[\x05\x07\x08](ADDED|MODIFIED|DELETED)\x12(%b)\x0a%bk8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12(%b)"
     % (_NUMBER, _NUMBER, _NUMBER)
 )
 # Pod: metadata 1; ObjectMeta: name 1, generateName 2, namespace 3, selfLink 4, uid 5,
@@ -206,12 +206,13 @@ def _beginning(begun: re.Match[bytes]) -> _Metadata | None:
         return None
     if begun.end() > begun.end(1) + number(size):
         return None
+    seconds = number(created)
     return (
         namespace.decode(),
         sys.intern(name.decode()) if namespace else name.decode(),
         uid.decode(),
         int(version),
-        number(created),
+        seconds if seconds <= LATEST_SECONDS else None,
         deleted is not None,
     )
 

@@ -142,7 +142,23 @@ def test_pattern_finds_what_a_scan_finds(
     assert ("MODIFIED", found.pod.version) == (found.type, found.version)
 
 
-def test_what_servers_write_is_found_by_the_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seconds", [253_402_300_799, 253_402_300_800, 2**64 - 1])
+def test_time_that_is_none_here_is_left_out(seconds: int) -> None:
+    """Python has no date for what comes after the year 9999, nor for what is below zero."""
+    known, created = protobuf.varint(1770091506), protobuf.varint(seconds)
+    data = protobuf.pod(POD)
+    size, at = len(created) - len(known), data.index(b"\x08" + known)
+    data = data.replace(known, created)
+    # The lengths of the metadata and of the time in it.
+    data = bytes([data[0], data[1] + size, *data[2 : at - 1], data[at - 1] + size, *data[at:]])
+    expected = seconds if seconds < 253_402_300_800 else None
+    assert expected == pod_protobuf.pod(data, 0, len(data)).created
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
+def test_what_servers_write_is_found_by_the_pattern(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """A scan of the same costs more than twice as much."""
     uid = "2be4feed-da37-4a50-8ed5-2b50de844b8e"
     pod = {**POD, "metadata": {**POD["metadata"], "uid": uid, "generation": 1}}
@@ -155,7 +171,7 @@ def test_what_servers_write_is_found_by_the_pattern(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(pod_protobuf, "scan", count)
     monkeypatch.setattr(scanner, "scan", count)
-    frame = protobuf.event("ADDED", {**pod, "status": {"phase": "Running"}})
+    frame = protobuf.event(kind, {**pod, "status": {"phase": "Running"}})
     found = pod_protobuf.event(frame).pod
     assert found is not None
     assert (uid, PodPhase.RUNNING) == (found.uid, found.phase)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -16,9 +17,10 @@ from lab_storage._api.call import Call
 from lab_storage._api.following import feed as _feed
 from lab_storage._api.following.asking import MANY, Asker
 from lab_storage._api.following.feed import Feed
+from lab_storage._api.following.guard import Guard
 from lab_storage._api.following.health import Health
-from lab_storage._api.following.listeners import ChangeReader
-from lab_storage._api.following.scope import Scope
+from lab_storage._api.following.listeners import ChangeReader, StartWaiter
+from lab_storage._api.following.scope import Key, Scope
 from lab_storage._api.following.view import View
 from lab_storage._api.pod_source import Listed
 from lab_storage._api.pod_state import PodState
@@ -45,6 +47,72 @@ def test_what_a_question_found_is_listed_and_told_before_the_watch_says_it() -> 
     view.learn(KEY, None, 9, 2.0)
     assert 0 == len(view)
     assert [None] == [told.phase for told in reader.changes()]
+
+
+def test_who_leaves_without_having_waited_holds_nobody_up() -> None:
+    """The thread that gathers events learns of the next wait at once."""
+    view, waiter = View(Scope("lab-")), StartWaiter((), has_selector=False)
+    view.replace([], 5, 0.0)
+    hurry = view.hurry
+    view.leave(waiter, KEY)
+    view.leave(ChangeReader())
+    assert view.look_and_listen(KEY, 0.0, waiter)
+    assert hurry.wait(0)
+    view.leave(waiter, KEY)
+    assert not view.hurry.wait(0)
+
+
+def test_leaving_costs_no_more_where_many_wait() -> None:
+    """Thousands of waits that end together do not count each other."""
+    view = View(Scope("lab-"))
+    view.replace([], 5, 0.0)
+    waits: list[tuple[StartWaiter, Key]] = [
+        (StartWaiter((), has_selector=False), (f"lab-{number}", "lab")) for number in range(1000)
+    ]
+    for waiter, key in waits:
+        assert view.look_and_listen(key, 0.0, waiter)
+    tracemalloc.start()
+    try:
+        view.leave(*waits[0])
+        # A set of all that are left would take 32 kB.
+        assert tracemalloc.get_traced_memory()[1] < 4096
+    finally:
+        tracemalloc.stop()
+
+
+def test_loop_that_is_collected_as_garbage_waits_for_nothing() -> None:
+    """Not even in the thread that tells it of a change just then."""
+    view, other = View(Scope("lab-")), ChangeReader()
+    view.replace([], 5, 0.0)
+
+    class Forgotten(ChangeReader):
+        """Ends wherever it is told of something."""
+
+        def see(self, key: Key, pod: PodState | None) -> None:
+            """Leave, as in a collection that comes while the lock is held."""
+            del key, pod
+            view.leave(self)
+
+    view.listen(Forgotten())
+    view.listen(other)
+    thread = threading.Thread(target=view.replace, args=([pod(7)], 8, 1.0), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert [PodPhase.RUNNING] == [told.phase for told in other.changes()]
+    assert [other] == list(view._listeners[None])
+
+
+def test_what_is_left_to_the_holder_of_a_lock_is_done_when_it_is_released() -> None:
+    """Once, in order, and never at the same time."""
+    guard, done = Guard(), []
+    with guard:
+        for number in range(3):
+            guard.leave(lambda number=number: done.append(number))  # type: ignore[misc]
+        assert [] == done
+    assert [0, 1, 2] == done
+    guard.leave(lambda: guard.leave(lambda: done.append(3)))
+    assert [0, 1, 2, 3] == done
 
 
 class RestoredServer:

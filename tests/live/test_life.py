@@ -116,7 +116,7 @@ locks = [following.view._lock, following.health._lock, following.desk._lock]
 locks.append(following.desk.health._lock)
 # As the threads that follow may hold them, at that moment.
 for lock in locks:
-    lock.acquire()
+    lock.__enter__()
 child = os.fork()
 if not child:
     for loop in loops:
@@ -126,7 +126,7 @@ if not child:
             os.write(1, f"{error}\\n".encode())
     os._exit(0)
 for lock in locks:
-    lock.release()
+    lock.__exit__(None, None, None)
 os.waitpid(child, 0)
 live.close()
 """

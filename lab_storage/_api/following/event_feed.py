@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import attrs
 from lab_storage._api.answer import Answer, TransientError, mapping_at
 from lab_storage._api.call import Call
 from lab_storage._api.client import Client
+from lab_storage._api.following.guard import Guard
 from lab_storage._api.following.health import Health
 from lab_storage._api.following.listeners import Bell
 from lab_storage._api.following.rounds import OVERTIME_SECONDS, Rounds
@@ -97,7 +99,7 @@ class EventDesk:
         self._client, self._log, self._scope = client, log, scope
         self._max_age_seconds, self._idle_seconds = max_age_seconds, idle_seconds
         self._timeout = timeout
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._readers: dict[Key, dict[EventReader, None]] = {}
         self._feed: EventFeed | None = None
         self._thread: threading.Thread | None = None
@@ -132,16 +134,18 @@ class EventDesk:
         return reader
 
     def leave(self, key: Key, reader: EventReader) -> None:
-        """Listen no more; the last who leaves closes the watch."""
-        with self._lock:
-            readers = self._readers.get(key, {})
-            readers.pop(reader, None)
-            if not readers:
-                self._readers.pop(key, None)
-            feed = self._feed
-            if not self._readers and feed is not None:
-                self._feed = None
-                feed.timeout.cancel()
+        """Listen no more; the last who leaves closes the watch. Never waits for the lock."""
+        self._lock.leave(partial(self._leave, key, reader))
+
+    def _leave(self, key: Key, reader: EventReader) -> None:
+        readers = self._readers.get(key, {})
+        readers.pop(reader, None)
+        if not readers:
+            self._readers.pop(key, None)
+        feed = self._feed
+        if not self._readers and feed is not None:
+            self._feed = None
+            feed.timeout.cancel()
 
     def await_end(self, seconds: float) -> None:
         """Block until the thread is gone, which has been told to end."""

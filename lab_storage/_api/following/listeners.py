@@ -31,7 +31,9 @@ class Bell:
 
     def quiet(self) -> None:
         """From now on, wait for the next ring: look at what has happened after this."""
-        self._signal = Signal()
+        # Somebody may wait for one that has not rung, and is to hear the next.
+        if self._signal.is_set:
+            self._signal = Signal()
 
 
 class StartWaiter:

@@ -14,14 +14,15 @@ Three rules keep it true, whoever learns what in which order:
 from __future__ import annotations
 
 import bisect
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 from typing import Final
 
 import attrs
 
+from lab_storage._api.following.guard import Guard
 from lab_storage._api.following.listeners import Bell
 from lab_storage._api.following.scope import Key, Listener, Scope, Waiter
 from lab_storage._api.pod_state import PodEvent, PodState
@@ -77,7 +78,7 @@ class View:
     def __init__(self, scope: Scope, clock: Callable[[], float] = monotonic) -> None:
         self.scope = scope
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Guard()
         self._entries: dict[Key, _Entry] = {}
         # Of pods outside the scope, what was asked for last.
         self._others: OrderedDict[Key, _Entry] = OrderedDict()
@@ -266,16 +267,18 @@ class View:
                     listener.see(known, entry.pod)
 
     def leave(self, listener: Listener, key: Key | None = None) -> None:
-        """Let a listener alone again."""
-        with self._lock:
-            listeners = self._listeners.get(key, {})
-            listeners.pop(listener, None)
-            if not listeners:
-                self._listeners.pop(key, None)
-            if not self._listeners.keys() - {None}:
-                self._hurry.quiet()
+        """Let a listener alone again. Never waits for the lock."""
+        self._lock.leave(partial(self._leave, listener, key))
 
     # -- Under the lock --------------------------------------------------------------
+
+    def _leave(self, listener: Listener, key: Key | None) -> None:
+        listeners = self._listeners.get(key, {})
+        listeners.pop(listener, None)
+        if not listeners:
+            self._listeners.pop(key, None)
+        if self._listeners.keys() <= {None}:
+            self._hurry.quiet()
 
     def _look(self, key: Key, since: float) -> PodState | Unknown | None:
         entry = self._entries.get(key)
