@@ -117,6 +117,9 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def number(varint: bytes) -> int:
     """The value of a varint."""
+    if len(varint) == 2:
+        # As most lengths are.
+        return varint[0] & 0x7F | varint[1] << 7
     return _varint(varint, 0)[0]
 
 

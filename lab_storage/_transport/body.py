@@ -140,13 +140,15 @@ def decoded(pieces: Iterable[bytes], response: Any, exchange: Exchange) -> Itera
         After the deadline, between two pieces.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in {"gzip", "x-gzip"}:
-        pieces = _unzipped(pieces)
-    elif encoding not in {"", "identity"}:
+    if encoding in {"", "identity"}:
+        # The socket sees to the deadline, before each piece.
+        yield from pieces
+    elif encoding in {"gzip", "x-gzip"}:
+        for piece in _unzipped(pieces):
+            exchange.seconds()
+            yield piece
+    else:
         raise DecodeError("the answer is compressed by other means than gzip")
-    for piece in pieces:
-        exchange.seconds()
-        yield piece
 
 
 def _unzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:

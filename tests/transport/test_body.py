@@ -158,7 +158,7 @@ def test_pieces_of_a_bomb_are_small() -> None:
     assert sum(sizes) == 1 << 27
 
 
-def response_of(file: io.BufferedReader, *headers: bytes) -> urllib3.HTTPResponse:
+def response_of(file: io.BufferedReader) -> urllib3.HTTPResponse:
     """An answer that is read from a file, up to its body."""
     sock = type("Sock", (), {"makefile": lambda *_, **__: file})
     original = http.client.HTTPResponse(sock())
