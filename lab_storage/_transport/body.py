@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from http.client import HTTPException, IncompleteRead
 from typing import Any, Final
 
@@ -79,13 +79,18 @@ def arriving(response: Any) -> Iterator[bytes]:
         while piece := response.read1(PIECE_BYTES, decode_content=False):
             yield piece
         return
-    yield from _chunked(response._fp.fp)
-    response._fp.close()
-    response.release_conn()
+    if (yield from _chunked(response._fp.fp)):
+        response._fp.close()
+        response.release_conn()
+    else:
+        response.close()
 
 
-def _chunked(file: io.BufferedReader) -> Iterator[bytes]:
-    """Yield what is in the chunks of a file (RFC 9112, section 7.1), and read to their end."""
+def _chunked(file: io.BufferedReader) -> Generator[bytes, None, bool]:
+    """Yield what is in the chunks of a file (RFC 9112, section 7.1), and read to their end.
+
+    Returns whether nothing has come behind that, which the next answer would be taken from.
+    """
     # What is missing of a chunk, with the end of the line behind it; or the line that has begun.
     left, line = 0, b""
     is_last = False
@@ -106,7 +111,7 @@ def _chunked(file: io.BufferedReader) -> Iterator[bytes]:
                 if is_last:
                     # A trailer, or the empty line after all.
                     if end == at:
-                        return
+                        return len(data) == end + _LINE_END_BYTES
                 else:
                     size = _chunk_size(data[at:end])
                     is_last = not size

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -196,6 +197,16 @@ def test_chunks_are_read_wherever_they_are_cut(size: int) -> None:
     response = response_of(io.BufferedReader(Segments(HEAD, *pieces)))
     assert b"hello, chunks\r\n" == b"".join(_body.arriving(response))
     assert response.closed
+
+
+@pytest.mark.parametrize("behind", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_connection_is_not_used_again_if_something_has_come_behind(behind: bytes) -> None:
+    """It would be taken for the next answer."""
+    response = response_of(io.BufferedReader(Segments(HEAD, CHUNKS + behind)))
+    connection, pool = Mock(), Mock()
+    response._connection, response._pool = connection, pool
+    assert b"hello, chunks\r\n" == b"".join(_body.arriving(response))
+    assert (not behind, bool(behind)) == (pool._put_conn.called, connection.close.called)
 
 
 @pytest.mark.parametrize(
