@@ -85,5 +85,7 @@ which five fields are scanned. `tox -e bench-live -- --docs` makes this section 
 - *A day*: each lab ends and starts again, and all connections are cut each minute. The growth is
   from the median of its first twelve hours to that of its last twelve. 5,000 labs start in that
   time: half a megabyte is 100 B for each, less than any state that could be kept of it. The
-  process may take some more, for a burst of connections at one time.
+  process may take some more, for a burst of connections at one time. All clients run with
+  `MALLOC_ARENA_MAX=1`. Without it glibc keeps two pages of pods, some 14 MB, for each thread that
+  has once listed all of them, up to eight threads a core; a hub may want to set it, too.
 """

@@ -49,6 +49,8 @@ class Client:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            # What glibc keeps for each thread that has once needed much is not the client's.
+            env={**os.environ, "MALLOC_ARENA_MAX": "1"},
         )
         server = {"host": cluster.host, "ca_file": cluster.ca_file, "token": cluster.token}
         self.tell({"options": server | (options or {}), "arguments": arguments})

@@ -20,6 +20,8 @@ from lab_storage._manifests.kinds import POD, Kind
 from lab_storage.exceptions import KubernetesError
 
 PAGE_SIZE: Final = 500
+# Of another kind there is the metadata alone, which is small.
+METADATA_PAGE_SIZE: Final = 2000
 # A read that takes longer has found nothing there yet.
 WAIT_SECONDS: Final = 0.001
 _METADATA_ALONE: Final = ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -72,9 +74,7 @@ class PodSource:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._kind = kind
-        self._parameters = (
-            "" if kind is POD else ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-        )
+        self._parameters = "" if kind is POD else _METADATA_ALONE
         self._namespace = namespace
         self._label_selector = label_selector
         self._wants = wants
@@ -108,7 +108,7 @@ class PodSource:
         OperationCancelledError, OperationTimeoutError
             If the call is over.
         """
-        request = self._list({"limit": str(PAGE_SIZE)})
+        request = self._first_page()
 
         return self._until_it_works(
             call,
@@ -151,7 +151,7 @@ class PodSource:
         KubernetesError
             If the server refuses for good.
         """
-        return self._pages(call, self._list({"limit": str(PAGE_SIZE)}), 0, lambda _: None)
+        return self._pages(call, self._first_page(), 0, lambda _: None)
 
     def name_version(self, call: Call) -> Listed:
         """Ask for the version of now, by the smallest consistent list. Blocks, as `list_once`."""
@@ -177,6 +177,10 @@ class PodSource:
             self._has_protobuf = False
             return self.watch(call, query, seconds)
         raise judged(call, request, opened)
+
+    def _first_page(self) -> Request:
+        size = PAGE_SIZE if self._kind is POD else METADATA_PAGE_SIZE
+        return self._list({"limit": str(size)})
 
     def _list(self, query: dict[str, str]) -> Request:
         if self._label_selector is not None:
