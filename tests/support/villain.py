@@ -36,6 +36,7 @@ connecting never ends.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import json
 import socket
@@ -55,6 +56,8 @@ from kubernetes import client
 
 TOKEN = "Bearer t0ken"
 _BYTES_PER_READ = 1 << 16
+# Python has no name for it.
+_SO_ATTACH_FILTER = 26
 
 
 @attrs.frozen
@@ -118,6 +121,15 @@ class Peer:
         if not data:
             raise GoneError
         self._unread += data
+
+    def take_no_more(self) -> None:
+        """Drop each packet that comes, unacknowledged, as a balancer that has forgotten it does.
+
+        By a filter that lets no byte through: socket(7), SO_ATTACH_FILTER; BPF_RET.
+        """
+        instruction = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+        program = struct.pack("HP", 1, ctypes.addressof(instruction))
+        self._sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def close(self) -> None:
         """Close the connection in order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +20,16 @@ from lab_storage import (
 )
 from lab_storage._api import client as _client
 from lab_storage._transport import idle as _idle
+from lab_storage._transport import pool as _pool
 from lab_storage._transport import tls as _tls
+from lab_storage._transport.connect import SOCKET_OPTIONS
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
 from tests.support.states import PENDING, read_phase
 from tests.support.villain import (
+    Peer,
     Villain,
+    act,
     answer,
     json_answer,
     raw,
@@ -134,6 +140,30 @@ def test_they_are_watched_over_by_tcp(storage_of: StorageOf) -> None:
     # 2 is the keepalive timer; the kernel counts it in hundredths of a second.
     assert 2 == int(kind, 16)
     assert int(left, 16) <= 30_00
+
+
+@act
+def last_words(peer: Peer) -> None:
+    """Answer on a connection that is forgotten on the way."""
+    peer.take_no_more()
+    json_answer(PENDING)(peer)
+    peer.pause(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
+def test_one_that_was_forgotten_on_the_way_is_left(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is not acknowledged: another connection is asked, long before the deadline."""
+    option = socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT
+    assert (*option, 10_000) in SOCKET_OPTIONS
+    monkeypatch.setattr(_pool, "SOCKET_OPTIONS", [*SOCKET_OPTIONS, (*option, 1000)])
+    with Villain(last_words, json_answer(PENDING)) as villain:
+        storage = storage_of(villain)
+        assert PodPhase.PENDING is read_phase(storage, timeout_of(5))
+        assert PodPhase.PENDING is read_phase(storage, timeout_of(30))
+        # The question on the first connection has never arrived.
+        assert (2, 2) == (len(villain.requests), villain.connections)
 
 
 def test_all_have_one_tls_context(storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch) -> None:
