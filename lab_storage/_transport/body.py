@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator
 from http.client import HTTPException, IncompleteRead
 from typing import Any, Final
 
+from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError
 
 from lab_storage._transport.exchange import Exchange
@@ -63,7 +64,7 @@ def _pieces(response: Any) -> Iterator[bytes]:
             return
 
 
-def arriving(response: Any) -> Iterator[bytes]:
+def arriving(response: Any) -> Generator[bytes, None, None]:
     """Yield the body of urllib3's ``response`` in the pieces in which it arrives. Blocks.
 
     Not urllib3's ``stream``: of a body in chunks, that keeps each back until the line that ends
@@ -74,13 +75,18 @@ def arriving(response: Any) -> Iterator[bytes]:
     HTTPException, HTTPError, OSError
         If it is cut, or is not in chunks as it claims.
     """
-    if not (response.chunked and response.supports_chunked_reads()):
+    if not getattr(response, "chunked", False):
         # Not `stream` either, which waits until a piece is full.
         while piece := response.read1(PIECE_BYTES, decode_content=False):
             yield piece
         return
-    if (yield from _chunked(response._fp.fp)):
-        response._fp.close()
+    if type(response) is not HTTPResponse or not response.supports_chunked_reads():
+        # Somebody stands in between, such as one who records what comes.
+        yield from response.stream(PIECE_BYTES, decode_content=False)
+        return
+    original: Any = response._fp
+    if (yield from _chunked(original.fp)):
+        original.close()
         response.release_conn()
     else:
         response.close()

@@ -9,7 +9,7 @@ import json
 import socket
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -162,7 +162,7 @@ def test_pieces_of_a_bomb_are_small() -> None:
 def response_of(file: io.BufferedReader) -> urllib3.HTTPResponse:
     """An answer that is read from a file, up to its body."""
     sock = type("Sock", (), {"makefile": lambda *_, **__: file})
-    original = http.client.HTTPResponse(sock())
+    original = http.client.HTTPResponse(sock(), method="GET")
     original.begin()
     return urllib3.HTTPResponse(
         original, dict(original.headers), 200, preload_content=False, original_response=original
@@ -242,7 +242,32 @@ def test_chunk_is_there_before_the_line_that_ends_it() -> None:
     with ours, theirs, ours.makefile("rb") as file:
         ours.settimeout(5)
         theirs.sendall(HEAD + b"5\r\nhello")
-        pieces = _body.arriving(response_of(file))
+        response = response_of(file)
+        pieces = _body.arriving(response)
         assert b"hello" == next(pieces)
         theirs.sendall(b"\r\n2\r\n!!")
         assert b"!!" == next(pieces)
+        pieces.close()
+        response.close()
+
+
+def test_whoever_stands_in_between_is_asked() -> None:
+    """What is read past a wrapper of an answer, such as a recorder's, would be lost to it."""
+
+    class Wrapper:
+        def __init__(self, response: urllib3.HTTPResponse) -> None:
+            self._response = response
+            self.seen: list[bytes] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._response, name)
+
+        def stream(self, *arguments: Any, **options: Any) -> Iterator[bytes]:
+            for piece in self._response.stream(*arguments, **options):
+                self.seen.append(piece)
+                yield piece
+
+    wrapper = Wrapper(response_of(io.BufferedReader(Segments(HEAD, CHUNKS))))
+    pieces = list(_body.arriving(wrapper))
+    assert b"hello, chunks\r\n" == b"".join(pieces)
+    assert pieces == wrapper.seen
