@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import attrs
-
-from lab_storage._api.answer import Answer, TransientError, mapping_at, mappings_at
+from lab_storage._api.answer import mapping_at, mappings_at
 from lab_storage._api.call import Call
 from lab_storage._api.deletion import delete as delete_object
+from lab_storage._api.objects import list_all
 from lab_storage._api.request import TABLE, Request
 from lab_storage._manifests.kinds import NAMESPACE
-from lab_storage.exceptions import KubernetesError, one_line
+from lab_storage.exceptions import one_line
 
 PAGE_SIZE = 2000
 
 
 def list_names(call: Call, prefix: str) -> list[str]:
-    """Give the names of all namespaces that start with ``prefix``, in the server's order.
-
-    All pages of a list are of one moment, which a server forgets after some minutes: then it
-    answers 410, and everything is listed again
-    (https://kubernetes.io/docs/reference/using-api/api-concepts/#410-gone-responses).
-    """
+    """Give the names of all namespaces that start with ``prefix``, in the server's order."""
     # Names alone: a namespace's managedFields are most of it.
     query = {"includeObject": "None", "limit": str(PAGE_SIZE)}
     request = Request("GET", NAMESPACE, query=query, accept=TABLE)
-    for attempt in call.attempts(request):
-        with attempt:
-            names = list(_read_pages(call, request, prefix))
-            call.debug("Listed namespaces", request)
-            return names
-    raise RuntimeError("a call ends by its deadline, not by itself")
-
-
-def _read_pages(call: Call, first: Request, prefix: str) -> Iterator[str]:
-    """Yield the names that start with ``prefix``; only one page is in memory at a time.
-
-    Raises
-    ------
-    TransientError
-        If the server has forgotten the list between two pages.
-    """
-    request = first
-    while True:
-        try:
-            content = call.request(request, Answer.read_list)
-        except KubernetesError as error:
-            if error.status != 410:
-                raise
-            raise TransientError(error.message, error.status) from error
-        yield from _names(content, prefix)
-        token = mapping_at(content, "metadata").get("continue")
-        if not token:
-            return
-        del content
-        request = attrs.evolve(first, query={**first.query, "continue": token})
+    names = list_all(call, request, lambda content: _names(content, prefix))
+    call.debug("Listed namespaces", request)
+    return names
 
 
 def _names(content: dict[str, Any], prefix: str) -> list[str]:

@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 
 from lab_storage import _namespaces, _pods
-from lab_storage._api.answer import Answer, mapping_at, mappings_at
+from lab_storage._api.answer import mapping_at, mappings_at
 from lab_storage._api.call import Call
 from lab_storage._api.creation import is_made_here
 from lab_storage._api.deletion import delete as delete_object
 from lab_storage._api.discovery import Discovery, group_resource, namespaced_kinds
-from lab_storage._api.objects import read_metadata
+from lab_storage._api.objects import list_all, read_metadata
 from lab_storage._api.request import METADATA_LIST, Request
 from lab_storage._api.workers import Workers
 from lab_storage._manifests.kinds import (
@@ -287,16 +287,14 @@ def _if_allowed(call: Call, do: partial[Listed]) -> Listed:
 
 def _read_all_metadata(call: Call, kind: Kind, namespace: str) -> Listed:
     """List the metadata of all objects of a kind in a namespace."""
-    first = Request("GET", kind, namespace, query={"limit": str(_PAGE_SIZE)}, accept=METADATA_LIST)
-    items: list[Mapping[str, Any]] = []
-    request = first
-    while True:
-        content = call.request(request, Answer.read_list)
-        items += [mapping_at(item, "metadata") for item in mappings_at(content, "items")]
-        token = mapping_at(content, "metadata").get("continue")
-        if not token:
-            return kind, items
-        request = attrs.evolve(first, query={**first.query, "continue": token})
+    request = Request(
+        "GET", kind, namespace, query={"limit": str(_PAGE_SIZE)}, accept=METADATA_LIST
+    )
+    return kind, list_all(call, request, _metadata_of)
+
+
+def _metadata_of(content: dict[str, Any]) -> list[Mapping[str, Any]]:
+    return [mapping_at(item, "metadata") for item in mappings_at(content, "items")]
 
 
 def _why_it_stays(target: Target, content: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from kubernetes import client
 
 from lab_storage import KubernetesError, LabObjectNames, LabObjects, LabStorage
 from lab_storage._api import deletion, request
-from lab_storage.testing import EmbeddedServer
+from lab_storage.testing import Answer, EmbeddedServer
 from tests.support.labs import lab_of, names_of, timeout_of
 
 SECONDS = 20.0
@@ -55,6 +55,16 @@ def namespaces(storage: LabStorage) -> list[str]:
 def make_widget(custom: client.CustomObjectsApi) -> None:
     """Make somebody's custom resource in the lab's namespace."""
     custom.create_namespaced_custom_object("example.com", "v1", NAMESPACE, "widgets", WIDGET)
+
+
+def test_list_that_the_server_has_forgotten_is_listed_again(
+    server: EmbeddedServer, storage: LabStorage
+) -> None:
+    """A 410 between two pages of what a namespace has is not the end of a deletion."""
+    storage.create(lab_of(), timeout_of(SECONDS))
+    server.add_fault(Answer(410), verb="list", resource="secrets", times=1)
+    storage.delete_objects(lab_of(), timeout_of(SECONDS))
+    assert [] == namespaces(storage)
 
 
 def test_custom_resource_of_others_keeps_the_namespace(
