@@ -134,8 +134,8 @@ class LiveLabStorage(LabStorage):
         """Yield the changes of all pods' phases, as they happen.
 
         What exists comes first. A loop that is too slow misses states in between, never the
-        last one of a pod; memory does not grow. While no call waits for a start, what happens
-        within a tenth of a second is taken together, which costs half as much.
+        last one of a pod; memory does not grow. While no call is waiting for a start, changes are
+        taken in batches of a tenth of a second.
 
         Parameters
         ----------

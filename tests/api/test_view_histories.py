@@ -43,6 +43,7 @@ from lab_storage._api.protobuf import PROTOBUF
 from lab_storage._transport.exchange import IdleError
 from lab_storage.models import PodPhase
 from tests.support import protobuf
+from tests.support.answers import Response
 
 Json = dict[str, Any]
 
@@ -122,24 +123,6 @@ KINDS = st.builds(
     streams_lists=st.sampled_from(["yes", "yes", "refuses", "ignores"]),
     segment=st.sampled_from([1, 100, 100_000]),
 )
-
-
-@attrs.define
-class Response:
-    """As much of a response of urllib3 as the client asks for."""
-
-    status: int
-    data: bytes = b""
-    pieces: Iterator[bytes] = attrs.Factory(lambda: iter(()))
-    headers: dict[str, str] = attrs.Factory(dict)
-    chunked: bool = False
-
-    def read1(self, *_: Any, **__: Any) -> bytes:
-        """Give what has arrived."""
-        return next(self.pieces, b"")
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @attrs.frozen

@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
-import attrs
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +33,7 @@ from lab_storage._api.request import Request
 from lab_storage._api.watch import follow
 from lab_storage._manifests.kinds import CONFIG_MAP
 from lab_storage._transport.exchange import IdleError
+from tests.support.answers import Response
 from tests.support.pauses import replace_pauses
 
 Json = dict[str, Any]
@@ -83,24 +83,6 @@ STEPS = st.one_of(
     st.tuples(st.just("refuse"), st.sampled_from(["503", "429", "too large", "reset", "garbage"])),
 )
 SCRIPTS = st.lists(STEPS, min_size=15, max_size=60)
-
-
-@attrs.define
-class Response:
-    """As much of a response of urllib3 as the client asks for."""
-
-    status: int
-    data: bytes = b""
-    pieces: Iterator[bytes] = attrs.Factory(lambda: iter(()))
-    headers: dict[str, str] = attrs.Factory(dict)
-    chunked: bool = False
-
-    def read1(self, *_: Any, **__: Any) -> bytes:
-        """Give what has arrived."""
-        return next(filter(None, self.pieces), b"")
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class Model:

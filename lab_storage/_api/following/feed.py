@@ -116,7 +116,10 @@ class Feed(Rounds):
         self._health.succeed()
 
     def _gather(self) -> None:
-        """Let more events come, unless somebody waits for one: waking up costs most of one."""
+        """Let more events come, unless a call waits for one.
+
+        To wake up for each event costs more than to read and decode it.
+        """
         if not self._must_list:
             self._call.timeout._wait(self._view.hurry, GATHERING_SECONDS)
 
