@@ -70,10 +70,10 @@ Each client has a process of its own. The *floor* is a streamed list in protobuf
 which five fields are scanned. `tox -e bench-live -- --docs` makes this section anew.
 
 {table(found)}
-- *A change*: labs' phases are written by eight threads meanwhile. *Once it is read*, what is left
-  is to find what is needed in its bytes, and to take note of it; `json.loads` does as much of the
-  same pod's JSON. *Network and all* is what the whole process takes. That goal is out of reach:
-  the floor, which only reads and scans, takes {floor:.2g} of a `json.loads`.
+- *A change*: eight threads write phases meanwhile. *Once it is read* compares decoding an event
+  and storing its state with `json.loads` of the same pod. *Network and all* is the whole process's
+  CPU. That goal is out of reach: the floor, which only reads and scans, takes {floor:.2g} times as
+  much as `json.loads`.
 - *A wait's return after a write*: a raw watch of the same pods reads the same event in another
   process, and looks for bytes in it. Both say when, and count from before the write.
 - *Six disasters*: a connection that falls silent, a server that is stopped (SIGSTOP), one that is
@@ -87,5 +87,5 @@ which five fields are scanned. `tox -e bench-live -- --docs` makes this section 
   time: half a megabyte is 100 B for each, less than any state that could be kept of it. The
   process may take some more, for a burst of connections at one time. All clients run with
   `MALLOC_ARENA_MAX=1`. Without it glibc keeps two pages of pods, some 14 MB, for each thread that
-  has once listed all of them, up to eight threads a core; a hub may want to set it, too.
+  has ever listed all of them, up to eight threads a core; you may want to set it in a hub, too.
 """
