@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import structlog
 import yaml
 from kubernetes import client
 
-from lab_storage import KubernetesError, LabObjectNames, LabObjects, LabStorage
+from lab_storage import KubernetesError, LabObjectNames, LabObjects, LabStorage, RequestRecord
 from lab_storage.testing import EmbeddedServer
 from tests.plane.programs import ROOT
 from tests.support.labs import brief_lab_of, manifests_of
@@ -91,6 +92,34 @@ def test_labs_share_a_namespace(server: EmbeddedServer, core: client.CoreV1Api) 
     after = uids(core, SHARED)
     assert ["lab-ada"] == [each for each in before if before[each] != after[each]]
     assert SHARED == labs.names_of("ada").namespace
+
+
+def test_tasks_wait_and_read_by_one_watch(server: EmbeddedServer, core: client.CoreV1Api) -> None:
+    """With a live storage no wait has a watch of its own, and reading again costs no request."""
+    del core  # has made the namespace
+    records: list[RequestRecord] = []
+
+    def made() -> list[tuple[str, str]]:
+        # The shared watch's own requests have no user.
+        return [(each.verb, each.kind) for each in records if each.user is not None]
+
+    @functools.cache
+    def make_storage() -> LabStorage:
+        storage = LabStorage(server.api_client(), structlog.get_logger(), observer=records.append)
+        return storage.live(namespace=SHARED)
+
+    app = Celery("labs", broker="memory://", backend="cache+memory://", set_as_current=False)
+    labs = make_tasks(app, make_storage=make_storage, namespace=SHARED)
+    with make_storage():
+        for user in ("ada", "bob"):
+            assert "Running" == run(labs.create, user, shared_manifests(user), SECONDS)
+            assert "Running" == run(labs.status, user, SECONDS)
+        before = made()
+        for user in ("ada", "bob"):
+            assert "Running" == run(labs.status, user, SECONDS)
+        assert before == made()
+    assert ("create", "Pod") in made()
+    assert ("watch", "Pod") not in made()
 
 
 def test_only_requests_in_the_shared_namespace_are_made(
