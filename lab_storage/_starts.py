@@ -14,7 +14,7 @@ from lab_storage._api.pod_json import waiting
 from lab_storage._api.request import Request, list_of_one
 from lab_storage._api.watch import follow
 from lab_storage._diagnoses import read_events
-from lab_storage._diagnosis.words import THROTTLED
+from lab_storage._diagnosis.words import passes_by_itself
 from lab_storage._manifests.kinds import POD
 from lab_storage.diagnosis import Examination, PodDiagnosis, PodTrouble, examine
 from lab_storage.exceptions import PodStartError
@@ -59,8 +59,7 @@ def wait_for_start(
             log_start(call, request, phase, inquiry.diagnosis)
             return phase
         for container, reason, message in waiting(change.object):
-            # The kubelet's own limit of pulls a second passes by itself.
-            if reason in fail_fast and THROTTLED not in (message or ""):
+            if reason in fail_fast and not passes_by_itself(message):
                 inquiry.look_behind()
                 raise PodStartError(name, namespace, container, reason, message, inquiry.diagnosis)
     raise RuntimeError("a watch ends by its deadline, not by itself")

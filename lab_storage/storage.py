@@ -525,6 +525,10 @@ class LabStorage:
             `lab_storage.FAIL_FAST` has those that rarely resolve on their own. A reason
             that Kubernetes does not have is logged as a warning.
 
+            What Kubernetes is already seeing to is waited for even so: a volume that is
+            being made for a new claim, lower pods that make room on a node, a pull that
+            the kubelet's own limit puts off.
+
         Returns
         -------
         PodPhase or None

@@ -202,14 +202,76 @@ def test_a_failed_start_knows_what_lies_behind(storage_of: StorageOf) -> None:
     assert PodTrouble.PROBE == caught.value.diagnosis.trouble
 
 
-def test_a_pull_that_the_kubelet_puts_off_does_not_fail_fast(storage_of: StorageOf) -> None:
-    """Its own limit of pulls a second passes by itself."""
-    throttled = pod("Pending", made.waiting("ErrImagePull", "pull QPS exceeded"))
+def unscheduled(message: str, **status: Any) -> dict[str, Any]:
+    """A pod that the scheduler has refused with this message."""
+    said = made.condition("PodScheduled", "False", "Unschedulable", f"0/1 nodes: {message}")
+    return pod("Pending", conditions=(said,), node=None, **status)
+
+
+NO_ROOM = "1 Insufficient cpu."
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        made.pod("Pending", made.waiting("ErrImagePull", "pull QPS exceeded")),
+        made.pod(
+            "Pending",
+            made.waiting(
+                "CreateContainerConfigError",
+                "failed to sync configmap cache: timed out waiting for the condition",
+            ),
+        ),
+        unscheduled("pod has unbound immediate PersistentVolumeClaims. not found"),
+        unscheduled(
+            "waiting for ephemeral volume controller to create the persistentvolumeclaim "
+            '"lab-scratch". not found'
+        ),
+        unscheduled('pod "lab-jovyan/lab": ResourceClaim not created yet. not found'),
+        unscheduled(NO_ROOM, nominatedNodeName="node-1"),
+    ],
+    ids=["pulls", "cache", "claim", "ephemeral claim", "ResourceClaim", "preemption"],
+)
+def test_what_passes_by_itself_does_not_fail_fast(
+    storage_of: StorageOf, passing: dict[str, Any]
+) -> None:
+    """It is said of pods that start a moment later."""
+    passing["metadata"]["resourceVersion"] = "5"
     started = stream(line("MODIFIED", pod("Running", made.running(), version=6)))
-    with Villain(cluster(throttled, watch=started)) as villain:
+    with Villain(cluster(passing, watch=started)) as villain:
         assert PodPhase.RUNNING == storage_of(villain).wait_for_pod_start(
             "lab", "lab-jovyan", timeout_of(9), fail_fast=FAIL_FAST
         )
+
+
+def test_a_wait_fails_fast_once_room_was_not_made(storage_of: StorageOf) -> None:
+    """A nomination that is taken back leaves what the scheduler says."""
+    taken_back = unscheduled(NO_ROOM, version=6)
+    nominated = unscheduled(NO_ROOM, nominatedNodeName="node-1")
+    watch = stream(line("MODIFIED", taken_back))
+    with (
+        Villain(cluster(nominated, watch=watch)) as villain,
+        pytest.raises(PodStartError) as caught,
+    ):
+        storage_of(villain).wait_for_pod_start(
+            "lab", "lab-jovyan", timeout_of(9), fail_fast=FAIL_FAST
+        )
+
+    assert ("Unschedulable", f"0/1 nodes: {NO_ROOM}") == (
+        caught.value.reason,
+        caught.value.message,
+    )
+
+
+def test_a_timeout_says_which_claim_was_waited_for(storage_of: StorageOf) -> None:
+    """What was not given up is reported."""
+    stuck = unscheduled("pod has unbound immediate PersistentVolumeClaims.")
+    with Villain(cluster(stuck)) as villain:
+        last = last_of(storage_of(villain), 0.5, fail_fast=FAIL_FAST)
+
+    assert last.endswith(
+        "Unschedulable: 0/1 nodes: pod has unbound immediate PersistentVolumeClaims."
+    )
 
 
 def test_a_pod_that_has_failed_is_logged_with_its_reason(

@@ -28,9 +28,12 @@ def waiting(pod: dict[str, Any]) -> Iterator[Waiting]:
     A container says it in ``state.waiting``, in the order of the manifest, init
     containers first; the scheduler in the condition ``PodScheduled``, where the
     container is `None`
-    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
+    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/). A pod that is nominated
+    for a node waits for those that make room for it there, which is not said again
+    (https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/).
     """
-    for condition in mappings_at(pod, "status", "conditions"):
+    is_nominated = bool(_text(mapping_at(pod, "status").get("nominatedNodeName")))
+    for condition in () if is_nominated else mappings_at(pod, "status", "conditions"):
         reason = _text(condition.get("reason"))
         is_refused = condition.get("type") == "PodScheduled" and condition.get("status") == "False"
         if is_refused and reason is not None:

@@ -32,6 +32,7 @@ from lab_storage._api.protobuf import (
     F8,
     F9,
     F10,
+    F11,
     DecodeError,
     Span,
     number,
@@ -222,24 +223,29 @@ def _state(data: bytes, start: int, end: int) -> tuple[PodPhase, bool, tuple[Wai
     conditions: list[Span] = []
     containers: list[Span] = []
     inits: list[Span] = []
-    # PodStatus: phase 1, conditions 2, containerStatuses 8, initContainerStatuses 10.
-    scan(data, start, end, {F1: phases, F2: conditions, F8: containers, F10: inits})
+    nominations: list[Span] = []
+    # PodStatus: phase 1, conditions 2, containerStatuses 8, initContainerStatuses 10,
+    # nominatedNodeName 11.
+    wanted = {F1: phases, F2: conditions, F8: containers, F10: inits, F11: nominations}
+    scan(data, start, end, wanted)
     phase = PodPhase.UNKNOWN
     if phases:
         at, to = phases[-1]
         phase = _PHASES.get(data[at:to], PodPhase.UNKNOWN)
     has_started = phase not in UNSTARTED
+    # As `pod_json.waiting` yields it.
+    hears_scheduler = not has_started and not text(data, nominations)
     is_ready = False
     waits: list[Waiting] = []
     for at, to in conditions:
         # Its type comes first, as all servers write it: then most need not be scanned.
         is_other = data.startswith(_TYPE, at) and not data.startswith(_READY, at)
-        if is_other and (has_started or not data.startswith(_SCHEDULED, at)):
+        if is_other and not (hears_scheduler and data.startswith(_SCHEDULED, at)):
             continue
         kind, value, reason, message = _condition(data, at, to)
         if kind == "Ready" and value == "True":
             is_ready = True
-        elif kind == "PodScheduled" and value == "False" and reason and not has_started:
+        elif kind == "PodScheduled" and value == "False" and reason and hears_scheduler:
             waits.append((None, reason, message or None))
     if not has_started:
         for at, to in (*inits, *containers):

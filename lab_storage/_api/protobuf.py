@@ -23,8 +23,8 @@ _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
 _FIXED_BYTES: Final = {_FIXED_64: 8, _FIXED_32: 4}
 # A tag is the field's number and its wire type. All tags that are looked for are of bytes: a
 # string, or a message.
-F1, F2, F3, F4, F5, F6, F8, F9, F10 = (
-    number << 3 | _BYTES for number in (1, 2, 3, 4, 5, 6, 8, 9, 10)
+F1, F2, F3, F4, F5, F6, F8, F9, F10, F11 = (
+    number << 3 | _BYTES for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11)
 )
 # 64 bits in groups of seven.
 _LONGEST_VARINT = 10

@@ -44,7 +44,7 @@ def waiting(pod: Pod, events: list[Event]) -> Finding | None:
         if container.reason == "ImagePullBackOff" and "Err" not in (message or ""):
             # Until Kubernetes 1.31 only an event says what lies behind it.
             message = _why_not_pulled(container, events) or message
-        if words.THROTTLED not in (message or ""):
+        if not words.passes_by_itself(message):
             return Finding(trouble, container.reason, message, container, container.last)
     return None
 

@@ -32,6 +32,25 @@ WAITING = {
 # (pkg/kubelet/images/helpers.go).
 THROTTLED = "pull QPS exceeded"
 
+# So does, of a pod that has just been created: CreateContainerConfigError while the kubelet is
+# still fetching a ConfigMap or Secret (pkg/kubelet/util/manager/watch_based_manager.go), and
+# Unschedulable while a claim has no volume yet, or is yet to be made itself
+# (pkg/scheduler/framework/plugins/volumebinding, dynamic-resource-allocation/resourceclaim).
+# A scheduler says that there is no volume of nearly every pod that is created with its claim.
+_PASSES = re.compile(
+    f"{THROTTLED}"
+    r"|failed to sync (configmap|secret) cache"
+    r"|pod has unbound immediate PersistentVolumeClaims"
+    r"|waiting for ephemeral volume controller to create"
+    r"|ResourceClaim not created yet"
+)
+
+
+def passes_by_itself(message: str | None) -> bool:
+    """Whether what a pod waits for, by its message, is on its way and no reason to give up."""
+    return message is not None and _PASSES.search(message) is not None
+
+
 # ``state.terminated.reason`` of a container, where it did not end by itself: OOMKilled and
 # StartError come from containerd and CRI-O, ContainerCannotRun from dockershim,
 # ContainerStatusUnknown from pkg/kubelet/container/runtime.go.

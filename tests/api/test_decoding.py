@@ -59,6 +59,7 @@ PODS = st.fixed_dictionaries(
                 "conditions": st.one_of(st.none(), CONDITIONS),
                 "containerStatuses": st.one_of(st.none(), CONTAINERS),
                 "initContainerStatuses": st.one_of(st.none(), CONTAINERS),
+                "nominatedNodeName": st.sampled_from([None, "", "node-1"]),
             }
         ),
     }

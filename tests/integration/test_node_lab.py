@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
 from kubernetes import client
+from kubernetes.utils.quantity import parse_quantity
 
 from lab_storage import FAIL_FAST, LabObjects, LabStorage, PodPhase
 from tests.plane.programs import NODE
+from tests.statuses.case import asking, spec
 from tests.support.cluster import eventually
 from tests.support.labs import manifests_of, names_of, timeout_of, without_scheduler
 
@@ -63,10 +68,8 @@ def user(core: client.CoreV1Api) -> Iterator[str]:
             core.delete_namespace(f"lab-{user}")
 
 
-@pytest.fixture
-def scratch(core: client.CoreV1Api, user: str, tmp_path: Path) -> Iterator[Path]:
-    """A folder that is a volume, for the claim of the lab of that user and nobody else's."""
-    folder = tmp_path / "scratch"
+def make_volume(core: client.CoreV1Api, user: str, folder: Path) -> None:
+    """Have a folder be the volume for the claim of the lab of that user and nobody else's."""
     folder.mkdir()
     expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}
     core.create_persistent_volume(
@@ -83,8 +86,43 @@ def scratch(core: client.CoreV1Api, user: str, tmp_path: Path) -> Iterator[Path]
             },
         }
     )
+
+
+@pytest.fixture
+def scratch(core: client.CoreV1Api, user: str, tmp_path: Path) -> Iterator[Path]:
+    """A folder that is a volume for the lab of that user."""
+    folder = tmp_path / "scratch"
+    make_volume(core, user, folder)
     yield folder
     core.delete_persistent_volume(user)
+
+
+@contextlib.contextmanager
+def start_awaited(
+    storage: LabStorage, core: client.CoreV1Api, user: str
+) -> Iterator[list[Future[PodPhase | None]]]:
+    """Waits for the start of the lab of that user, whose pod no node takes at first.
+
+    One has a watch of its own, the other listens to the one watch for all labs.
+    """
+    names = names_of(user)
+    timeout = timeout_of(60, user)
+
+    def said() -> str | None:
+        pod = core.read_namespaced_pod("lab", names.namespace)
+        conditions = {each.type: each.reason for each in pod.status.conditions or ()}
+        return conditions.get("PodScheduled")
+
+    def wait(storage: LabStorage) -> PodPhase | None:
+        return storage.wait_for_pod_start("lab", names.namespace, timeout, fail_fast=FAIL_FAST)
+
+    with storage.live(namespace=names.namespace) as live, ThreadPoolExecutor(2) as threads:
+        waits = [threads.submit(wait, each) for each in (storage, live)]
+        try:
+            eventually(lambda: said() == "Unschedulable")
+            yield waits
+        finally:
+            timeout.cancel()
 
 
 def lab_of(user: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> LabObjects:
@@ -124,7 +162,9 @@ def test_lab_lives_from_create_to_delete(
     messages = []
     watched = timeout_of(60, user)
     for message in storage.watch_pod_events("lab", names.namespace, watched):
-        messages.append(message)
+        # What a scheduler says until the controllers have bound the claim.
+        if "unbound immediate PersistentVolumeClaims" not in message:
+            messages.append(message)
         if len(messages) == 7:
             watched.cancel()
     provisioner, notebook = (
@@ -145,6 +185,44 @@ def test_lab_lives_from_create_to_delete(
     volume = core.read_persistent_volume(user)
     eventually(lambda: core.read_persistent_volume(user).status.phase == "Released")
     assert "lab-scratch" == volume.spec.claim_ref.name
+
+
+def test_lab_whose_volume_comes_late_starts(
+    storage: LabStorage, core: client.CoreV1Api, user: str, tmp_path: Path
+) -> None:
+    """Until its claim has one the scheduler refuses the pod, which is no reason to give up."""
+    storage.create(lab_of(user), timeout_of(60, user))
+    with start_awaited(storage, core, user) as waits:
+        make_volume(core, user, tmp_path / "scratch")
+        try:
+            assert [PodPhase.RUNNING] * 2 == [each.result() for each in waits]
+        finally:
+            core.delete_persistent_volume(user)
+
+
+def test_lab_for_which_others_make_room_starts(
+    storage: LabStorage, core: client.CoreV1Api, user: str
+) -> None:
+    """The scheduler refuses the pod until a placeholder has gone, as hubs have them."""
+
+    def be_important(pod: dict[str, Any]) -> None:
+        pod["priorityClassName"] = user
+        [scratch] = [each for each in pod["volumes"] if "persistentVolumeClaim" in each]
+        del scratch["persistentVolumeClaim"]
+        scratch["emptyDir"] = {}
+
+    free = parse_quantity(core.read_node(NODE).status.allocatable["cpu"])
+    placeholder = spec(asking(cpu=f"{free - Decimal('0.3')}"), grace=3)
+    scheduling = client.SchedulingV1Api(core.api_client)
+    scheduling.create_priority_class({"metadata": {"name": user}, "value": 1000})
+    try:
+        core.create_namespaced_pod("default", {"metadata": {"name": user}, "spec": placeholder})
+        eventually(lambda: core.read_namespaced_pod(user, "default").status.phase == "Running")
+        storage.create(lab_of(user, be_important), timeout_of(60, user))
+        with start_awaited(storage, core, user) as waits:
+            assert [PodPhase.RUNNING] * 2 == [each.result() for each in waits]
+    finally:
+        scheduling.delete_priority_class(user)
 
 
 def test_grace_that_is_too_short_ends_the_lab(

@@ -158,6 +158,28 @@ def test_wait_fails_fast(world: World, live: LiveLabStorage) -> None:
     assert error.diagnosis is not None
 
 
+@pytest.mark.parametrize(
+    ("message", "nominated"),
+    [("pod has unbound immediate PersistentVolumeClaims", ""), ("1 Insufficient cpu", "node-1")],
+    ids=["claim", "preemption"],
+)
+def test_what_passes_by_itself_does_not_fail_fast(
+    world: World, live: LiveLabStorage, message: str, nominated: str
+) -> None:
+    """A claim without a volume yet, and a node where room is being made."""
+    refused = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": f"0/1 nodes are available: {message}.",
+    }
+    world.make("ada")
+    with waiting(live, "ada", fail_fast=FAIL_FAST) as waits:
+        world.say("ada", "Pending", conditions=[refused], nominatedNodeName=nominated)
+        world.say("ada", "Running")
+        assert PodPhase.RUNNING == waits[0].result()
+
+
 def test_timeout_says_what_the_pod_waits_for(world: World, live: LiveLabStorage) -> None:
     """As of the last look."""
     world.make("ada")

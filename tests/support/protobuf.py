@@ -75,6 +75,7 @@ def pod(content: Json) -> bytes:
     parts += [field(2, _condition(each)) for each in status.get("conditions") or ()]
     parts += [field(8, _container(each)) for each in status.get("containerStatuses") or ()]
     parts += [field(10, _container(each)) for each in status.get("initContainerStatuses") or ()]
+    parts.append(field(11, status.get("nominatedNodeName")))
     spec = field(11, "default") + field(10, "node")
     return field(1, _metadata(content["metadata"])) + field(2, spec) + field(3, b"".join(parts))
 

@@ -9,7 +9,7 @@ import attrs
 
 from lab_storage._api.following.scope import Key
 from lab_storage._api.pod_state import PodState, Waiting
-from lab_storage._diagnosis.words import THROTTLED
+from lab_storage._diagnosis.words import passes_by_itself
 from lab_storage.models import PodPhase
 from lab_storage.timeout import Signal
 
@@ -96,8 +96,7 @@ class StartWaiter:
             self._end(pod.phase)
         else:
             for wait in pod.waiting:
-                # The kubelet's own limit of pulls a second passes by itself.
-                if wait[1] in self._fail_fast and THROTTLED not in (wait[2] or ""):
+                if wait[1] in self._fail_fast and not passes_by_itself(wait[2]):
                     self.trouble = wait
                     self._end(None)
                     return
