@@ -54,6 +54,23 @@ from lab_storage.jupyterhub.threads import in_thread
 FILE_USER = "jovyan"
 DIAGNOSIS_TIME = timedelta(seconds=5)
 TOKENS = "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"
+# What is used before a profile is chosen: the names and the storage of a spawner, and how long
+# the Hub waits; and what a Hub that was started again uses without it, to find a lab and its
+# claims.
+NOT_IN_PROFILES = frozenset(
+    {
+        "env_config_map",
+        "keep",
+        "live",
+        "namespace",
+        "namespace_prefix",
+        "pod",
+        "profile_list",
+        "quota",
+        "start_timeout",
+        "token_secret",
+    }
+)
 
 
 @functools.cache
@@ -389,8 +406,8 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         Raises
         ------
         ProfileError
-            If the profile does not exist, sets what is not a trait of this spawner, or sets a
-            trait to a value that it does not take.
+            If the profile does not exist, sets what is not a trait of this spawner or is not
+            for profiles to set, or sets a trait to a value that it does not take.
         """
         for name, value in self._replaced.items():
             setattr(self, name, value)
@@ -402,6 +419,11 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         for name, value in (profile.get("override") or {}).items():
             if not self.has_trait(name):
                 raise ProfileError(f"a profile sets {name!r}, which is not a trait of LabSpawner")
+            if name in NOT_IN_PROFILES:
+                raise ProfileError(
+                    f"a profile sets {name!r}, which must be the same for all profiles: "
+                    f"set c.LabSpawner.{name}"
+                )
             replaced = getattr(self, name)
             try:
                 setattr(self, name, value)

@@ -29,6 +29,7 @@ from lab_storage.jupyterhub import LabSpawner
 from lab_storage.jupyterhub.manifests import replace_text
 from lab_storage.jupyterhub.names import LONGEST_PART, slug
 from lab_storage.jupyterhub.profiles import ProfileError, choose, form_of
+from lab_storage.jupyterhub.spawner import NOT_IN_PROFILES
 
 PROFILES: list[dict[str, Any]] = [
     {"display_name": "Small <1>", "override": {"cpu_limit": 1, "mem_limit": "1G"}},
@@ -247,6 +248,11 @@ class TestProfiles:
                 {"display_name": "Small", "override": {"cpus": 1}},
                 "a profile sets 'cpus', which is not a trait of LabSpawner",
             ),
+            (
+                {"display_name": "Small", "override": {"keep": ["PersistentVolumeClaim"]}},
+                "a profile sets 'keep', which must be the same for all profiles: "
+                "set c.LabSpawner.keep",
+            ),
         ],
     )
     def test_profile_that_is_not_described_well_is_explained(
@@ -290,6 +296,23 @@ class TestProfiles:
         spawner = spawner_of(profile_list=PROFILES)
         spawner.use_profile()
         assert 8 == spawner.cpu_limit
+
+    def test_profile_can_bring_its_own_lab_file(self, tmp_path: Path) -> None:
+        """For what no setting makes, such as a node selector; a stop finds its objects too."""
+        lab = list(yaml.safe_load_all(EXAMPLE.read_text()))
+        find(lab, "Pod", "lab")["spec"]["nodeSelector"] = {"accelerator": "gpu"}
+        file = tmp_path / "lab-gpu.yaml"
+        file.write_text(yaml.safe_dump_all(lab))
+        profile = {"display_name": "GPU", "override": {"lab_file": str(file)}}
+        for is_to_start in (True, False):
+            spawner = spawner_of(profile_list=[profile])
+            pod: Any = spawner.lab(is_to_start=is_to_start).pod
+            assert {"accelerator": "gpu"} == pod.spec.node_selector
+
+    @pytest.mark.parametrize("name", sorted(NOT_IN_PROFILES))
+    def test_what_must_be_the_same_for_all_is_a_trait(self, name: str) -> None:
+        """A word that is not would forbid nothing."""
+        assert LabSpawner.class_traits()[name].metadata.get("config")
 
     def test_next_start_forgets_the_last_profile(self) -> None:
         """What only the first profile set is as configured again."""
