@@ -151,6 +151,20 @@ class TestManifests:
         assert {"cpu": "1.5", "memory": str(2 * 1024**3)} == notebook["resources"]["limits"]
         assert {"cpu": "0.25", "memory": str(1024**3)} == notebook["resources"]["requests"]
 
+    def test_home_is_on_the_claim(self) -> None:
+        """In the documentation's shared lab, for any user: the image's own is /home/jovyan."""
+        spawner = spawner_of(
+            lab_file=str(EXAMPLE.parent / "lab-shared.yaml"),
+            env_config_map="env-jovyan",
+            pod="lab-jovyan",
+            namespace="notebooks",
+        )
+        notebook = find(spawner.manifests(), "Pod", "lab-ada")["spec"]["containers"][0]
+        (mount,) = notebook["volumeMounts"]
+        homes = [each["value"] for each in notebook["env"] if each["name"] == "HOME"]
+        assert ["/home/ada"] == homes
+        assert ["/home/ada"] * 2 == [mount["mountPath"], notebook["workingDir"]]
+
     def test_environment_goes_to_the_config_map(self) -> None:
         """With what the Hub says of the server, but without its tokens."""
         spawner = spawner_of(
@@ -382,3 +396,7 @@ class TestComingFromKubespawner:
         (pod,) = (each for each in lab if each["kind"] == "Pod")
         (volume,) = pod["spec"]["volumes"]
         assert claim == volume["persistentVolumeClaim"]["claimName"]
+        # As kubespawner mounts it, since files in it may name the path.
+        notebook = pod["spec"]["containers"][0]
+        (mount,) = notebook["volumeMounts"]
+        assert ["/home/jovyan"] * 2 == [mount["mountPath"], notebook["workingDir"]]
