@@ -32,7 +32,7 @@ PAGES = [
 NEEDS = {
     "docs/guides/celery.md": "celery",
     "docs/guides/kubespawner.md": "jupyterhub",
-    "docs/guides/metrics.md": "prometheus_client",
+    "docs/guides/metrics.md": "jupyterhub",
     "docs/guides/spawner.md": "jupyterhub",
 }
 BLOCK = re.compile(r"^ *```(\S*)", re.MULTILINE)
