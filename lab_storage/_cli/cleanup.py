@@ -51,7 +51,7 @@ def list_labs(session: Session, prefix: str) -> None:
     "--pending-longer-than",
     type=duration,
     metavar="DURATION",
-    help="Labs with a pod that has been pending for so long.",
+    help="Labs with a pod that has been pending for so long, and none that runs.",
 )
 @click.option(
     "--no-pod",
@@ -81,8 +81,9 @@ def gc(
     """Delete labs that are not needed any more, each by the UID that it was listed with.
 
     It shows which it would delete, and why; with --yes it deletes them, with everything in
-    their namespaces. It refuses to delete more than half of the labs without --all: an empty
-    list of labs to keep must not mean "delete everything".
+    their namespaces. It is not for labs that share a namespace: that would go with all of
+    them. It refuses to delete more than half of the labs without --all: an empty list of labs
+    to keep must not mean "delete everything".
     """
     if not prefix:
         raise FailedError(Exit.USAGE, "--prefix must not be empty: not every namespace is a lab")
@@ -104,6 +105,9 @@ def gc(
         raise FailedError(Exit.USAGE, text)
     errors = _delete(session, found) if yes and found else {}
     _show(session, found, deleted={uid for uid, error in errors.items() if error is None})
+    if errors:
+        number = sum(error is None for error in errors.values())
+        session.screen.line(f"Deleted: {_labs(number)}")
     if not yes and found:
         session.remarks.append(f"nothing was deleted; to delete {_labs(len(found))}, add --yes")
     if failed := [error for error in errors.values() if error is not None]:

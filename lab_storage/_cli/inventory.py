@@ -88,7 +88,8 @@ class Criteria:
     ended
         Those whose pods have all ended.
     pending_longer_than
-        Those with a pod that has been pending for so long.
+        Those with a pod that has been pending for so long, unless another one runs: a notebook
+        that has started more pods is in use, even if there is no room for these.
     no_pod
         Those without a pod.
     youngest
@@ -131,9 +132,12 @@ class Criteria:
         if self.ended and all(pod.phase in _ENDED for pod in lab.pods):
             return f"ended: {', '.join(f'{pod.name} is {pod.phase.value}' for pod in lab.pods)}"
         longest = self.pending_longer_than
-        for pod in lab.pods:
-            is_pending = pod.phase is PodPhase.PENDING
-            if longest is not None and is_pending and now - pod.created >= longest:
+        left = [pod for pod in lab.pods if pod.phase not in _ENDED]
+        # An Unknown one counts as running: its node may only be silent.
+        if longest is None or any(pod.phase is not PodPhase.PENDING for pod in left):
+            return None
+        for pod in left:
+            if now - pod.created >= longest:
                 return f"{pod.name} has been Pending for {age(pod.created, now)}"
         return None
 

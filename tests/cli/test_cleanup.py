@@ -45,6 +45,7 @@ LABS = [
     lab("f-empty"),
     lab("g-new", hours=0.1),
     lab("h-going", PodPhase.FAILED, is_terminating=True),
+    lab("i-runs-and-pending", PodPhase.RUNNING, PodPhase.PENDING),
 ]
 
 
@@ -85,7 +86,7 @@ class TestCriteria:
     def test_table_has_a_line_for_each_pod(self) -> None:
         """And one for a lab without any."""
         lines = list(table(LABS, NOW))
-        assert 10 == len(lines)
+        assert 12 == len(lines)
         assert ["f-empty", "-", "-", "2h", "-"] == lines[7].split()
         assert "Terminating" == lines[9].split()[1]
 
@@ -130,6 +131,15 @@ class TestCommand:
             deleted["deleted"],
         )
         assert ["lab-a", "lab-b", "lab-c"] == namespaces(run_here)
+
+    def test_it_says_how_many_it_has_deleted(
+        self, run_here: RunHere, labs: dict[str, str]
+    ) -> None:
+        """The lines before are the same as without --yes."""
+        lines = ["lab-d: ended: lab is Failed", "Deleted: 1 lab"]
+        assert 4 == len(labs)
+        code, output, _ = run_here("gc", "--prefix", "lab-", "--ended", "--yes")
+        assert (0, lines) == (code, output.splitlines())
 
     def test_empty_keep_file_does_not_delete_everything(
         self, run_here: RunHere, labs: dict[str, str], tmp_path: Path
