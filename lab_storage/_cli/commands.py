@@ -19,7 +19,7 @@ from lab_storage._cli.screen import Activity
 from lab_storage._cli.session import Session
 from lab_storage._cli.state import describe_state
 from lab_storage._cli.why import as_json, table
-from lab_storage.exceptions import one_line
+from lab_storage.exceptions import KubernetesError, LabStorageError, one_line
 from lab_storage.models import FAIL_FAST, LabObjectNames, PodPhase
 
 __all__ = ["COMMANDS"]
@@ -73,6 +73,17 @@ def create(
             session.screen.line(f"{object_of(entry)} {done}")
             activity.advance()
 
+    def hint(error: LabStorageError) -> str:
+        is_anothers = isinstance(error, KubernetesError) and error.reason == "AlreadyExists"
+        if is_anothers and not made:
+            # There is nothing that this attempt could go on from.
+            return (
+                "; to start anew, delete it first; to go on from an earlier attempt, use the "
+                "--operation-id of that one"
+            )
+        first = "; delete it first" if is_anothers else ""
+        return f"{first}; to go on, repeat it with --operation-id {operation_id}"
+
     # Always with an ID, so that an attempt that fails can be continued.
     operation_id = operation_id or uuid.uuid4().hex
     result = {"namespace": names.namespace, "operation_id": operation_id, "objects": made}
@@ -82,7 +93,7 @@ def create(
             names.username,
             total=len(lab.to_manifests()),
             listener=listen,
-            hint=f"; to go on, repeat it with --operation-id {operation_id}",
+            hint=hint,
         ) as call:
             call.storage.create(lab, call.timeout, operation_id=operation_id)
     except FailedError:
@@ -221,7 +232,8 @@ def delete_pod(session: Session, named: Named) -> None:
 def delete_namespace(session: Session, named: Named) -> None:
     """Delete the namespace of a lab, with everything in it.
 
-    It is done once the namespace is gone. If there is no namespace, that is success.
+    It is done once the namespace is gone. If there is no namespace, that is success. Where labs
+    share a namespace, it would delete all of them, with their storage.
     """
     names = named.resolve(("namespace",))
     with session.call("Deleting the namespace", names.username) as call:

@@ -45,7 +45,11 @@ _JOIN_SECONDS = 2.0
     short_help="Show the life of a lab.",
     epilog=examples("demo", "demo --context my-cluster"),
 )
-@with_session("2m")
+@with_session(
+    "2m",
+    kubeconfig="Show it on a cluster of this file. With --context alone, the file is that of "
+    "KUBECONFIG, or ~/.kube/config.",
+)
 @click.option(
     "--image",
     metavar="IMAGE",

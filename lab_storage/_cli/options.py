@@ -69,7 +69,10 @@ _OF_A_LAB: dict[str, Option] = {
 }
 
 
-def _of_all(timeout: str) -> list[Option]:
+_KUBECONFIG = "Default: KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod."
+
+
+def _of_all(timeout: str, kubeconfig: str) -> list[Option]:
     return [
         click.option(
             "--timeout",
@@ -82,7 +85,7 @@ def _of_all(timeout: str) -> list[Option]:
             "--kubeconfig",
             type=click.Path(),
             metavar="FILE",
-            help="Default: KUBECONFIG, ~/.kube/config, or the ServiceAccount of the pod.",
+            help=kubeconfig,
         ),
         click.option(
             "--context",
@@ -95,7 +98,9 @@ def _of_all(timeout: str) -> list[Option]:
     ]
 
 
-def with_session(timeout: str, *, lab: Sequence[str] = ()) -> Option:
+def with_session(
+    timeout: str, *, lab: Sequence[str] = (), kubeconfig: str = _KUBECONFIG
+) -> Option:
     """Give a command the options that commands share.
 
     The command gets a `Session`, and a `Named` if it concerns a lab.
@@ -106,10 +111,12 @@ def with_session(timeout: str, *, lab: Sequence[str] = ()) -> Option:
         How long it may take by default.
     lab
         Which attributes of `Named` it has options for.
+    kubeconfig
+        The help of that option.
     """
     fields = (*lab, "user") if lab else ()
     offered = ("file", *fields) if lab else ()
-    options = [*(_OF_A_LAB[field] for field in offered), *_of_all(timeout)]
+    options = [*(_OF_A_LAB[field] for field in offered), *_of_all(timeout, kubeconfig)]
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)

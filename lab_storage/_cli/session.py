@@ -114,7 +114,7 @@ class Session:
         *,
         total: int | None = None,
         listener: Callable[[Activity, Entry], None] | None = None,
-        hint: str = "",
+        hint: Callable[[LabStorageError], str] = lambda _: "",
         api_client: Any = None,
     ) -> Iterator[Call]:
         """Make a call of the library in the body; a `LabStorageError` ends the program.
@@ -130,7 +130,7 @@ class Session:
         listener
             Gets each entry that the library logs.
         hint
-            What to do if it fails.
+            Says what to do about an error that it fails with.
         api_client
             A client of another API server than the options select.
 
@@ -152,12 +152,12 @@ class Session:
             try:
                 yield Call(storage, timeout, activity)
             except OperationCancelledError as error:
-                text = f"{operation} was interrupted{hint}"
+                text = f"{operation} was interrupted{hint(error)}"
                 raise FailedError(self.interrupts.exit_code, text) from error
             except OperationTimeoutError as error:
-                raise FailedError(Exit.TIMEOUT, f"{error} [{host}]{hint}") from error
+                raise FailedError(Exit.TIMEOUT, f"{error} [{host}]{hint(error)}") from error
             except LabStorageError as error:
-                raise FailedError(Exit.REFUSED, f"{error} [{host}]{hint}") from error
+                raise FailedError(Exit.REFUSED, f"{error} [{host}]{hint(error)}") from error
 
     def logger(
         self, activity: Activity, listener: Callable[[Activity, Entry], None] | None = None

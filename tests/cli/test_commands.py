@@ -115,6 +115,39 @@ def test_create_goes_on_with_what_an_earlier_attempt_made(
     assert "Pod lab-jovyan/lab created" in second.stdout.splitlines()
 
 
+def test_create_of_what_exists_does_not_advise_to_repeat_it(
+    program: Program, running_lab: LabObjectNames
+) -> None:
+    """It would fail again: nothing of that lab is this attempt's."""
+    done = program.run("create", *FILE)
+
+    assert 1 == done.returncode
+    assert f'namespaces "{running_lab.namespace}" already exists' in done.stderr
+    assert done.stderr.endswith(
+        "; to start anew, delete it first; to go on from an earlier attempt, use the "
+        "--operation-id of that one\n"
+    )
+
+
+def test_create_that_meets_an_object_in_its_way_names_both_steps(
+    program: Program, server: EmbeddedServer
+) -> None:
+    """Another's object goes first; the rest is this attempt's."""
+    shared = ("-f", str(EXAMPLE.parent / "notebook.yaml"), "-n", "notebooks")
+    with server.api_client() as api_client:
+        core = client.CoreV1Api(api_client)
+        core.create_namespace({"metadata": {"name": "notebooks"}})
+        first = program.run("create", *shared, "--shared-namespace")
+        core.delete_namespaced_config_map("lab-env", "notebooks")
+        core.delete_namespaced_service("lab", "notebooks")
+
+    done = program.run("create", *shared, "--shared-namespace", "--operation-id", "mine")
+
+    assert (0, 1) == (first.returncode, done.returncode)
+    assert 'pods "lab" already exists' in done.stderr
+    assert done.stderr.endswith("; delete it first; to go on, repeat it with --operation-id mine\n")
+
+
 @pytest.mark.parametrize("which", [FILE, BY_NAME], ids=["file", "names"])
 def test_phase_says_the_phase(
     program: Program, running_lab: LabObjectNames, which: tuple[str, ...]
