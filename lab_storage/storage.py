@@ -526,8 +526,8 @@ class LabStorage:
             that Kubernetes does not have is logged as a warning.
 
             What Kubernetes is already seeing to is waited for even so: a volume that is
-            being made for a new claim, lower pods that make room on a node, a pull that
-            the kubelet's own limit puts off.
+            being made for a new claim, pods of a lower priority that make room on a node, a
+            pull that the kubelet's own limit puts off.
 
         Returns
         -------
