@@ -79,6 +79,7 @@ def make_tasks(
     longest: timedelta = LabTask.longest,
     namespace: str | None = None,
     keep: Collection[str] = (),
+    fail_fast: Collection[str] = FAIL_FAST,
 ) -> LabTasks:
     """Make the tasks for an app, and configure the app for tasks that may be delivered twice.
 
@@ -98,12 +99,16 @@ def make_tasks(
     make_storage
         Makes the storage, once in each worker and before it forks.
     longest
-        The longest deadline of a task. Celery's own limits are 15 and 30 s later.
+        The longest deadline of a task; one that is sent more seconds gets these. Celery's own
+        limits are 15 and 30 s later.
     namespace
         A namespace that all labs share, instead of one for each. It exists already.
     keep
         Kinds, such as ``PersistentVolumeClaim``, of which all objects stay when a lab is deleted,
         and are used by the next one of the same names.
+    fail_fast
+        Reasons for which a start fails at once. With a cluster autoscaler, leave out
+        ``Unschedulable``: it passes when a node comes.
 
     Returns
     -------
@@ -112,6 +117,9 @@ def make_tasks(
     """
     if isinstance(keep, str):
         raise TypeError("keep must be a collection of kinds, not a str")
+    if isinstance(fail_fast, str):
+        raise TypeError("fail_fast must be a collection of reasons, not a str")
+    fail_fast = frozenset(fail_fast)
     keep = tuple(keep)  # an iterator would be used up by the first task, and save no other claim
     shape = Shape(prefix, names_of, namespace, keep)
     storage = functools.cache(make_storage)
@@ -151,7 +159,7 @@ def make_tasks(
             # The id of the task is the same then, and what was made under it counts as made.
             storage().create(lab, timeout, operation_id=self.request.id, keep_existing=keep)
             phase = storage().wait_for_pod_start(
-                lab_names.pod, lab_names.namespace, timeout, fail_fast=FAIL_FAST
+                lab_names.pod, lab_names.namespace, timeout, fail_fast=fail_fast
             )
         return phase.value if phase else None
 

@@ -12,7 +12,15 @@ import structlog
 import yaml
 from kubernetes import client
 
-from lab_storage import KubernetesError, LabObjectNames, LabObjects, LabStorage, RequestRecord
+from lab_storage import (
+    KubernetesError,
+    LabObjectNames,
+    LabObjects,
+    LabStorage,
+    OperationTimeoutError,
+    PodStartError,
+    RequestRecord,
+)
 from lab_storage.testing import EmbeddedServer
 from tests.plane.programs import ROOT
 from tests.support.labs import brief_lab_of, manifests_of
@@ -92,6 +100,18 @@ def test_labs_share_a_namespace(server: EmbeddedServer, core: client.CoreV1Api) 
     after = uids(core, SHARED)
     assert ["lab-ada"] == [each for each in before if before[each] != after[each]]
     assert SHARED == labs.names_of("ada").namespace
+
+
+def test_reasons_to_fail_at_once_can_be_chosen(server: EmbeddedServer) -> None:
+    """With a cluster autoscaler, an unschedulable pod has to be waited for."""
+    server.script_pods(start="image-pull-back-off")
+    manifests = brief_lab_of("ada").to_manifests()
+    with pytest.raises(PodStartError):
+        run(tasks_of(server).create, "ada", manifests, SECONDS, task_id="one")
+    with pytest.raises(OperationTimeoutError):
+        run(tasks_of(server, fail_fast=[]).create, "ada", manifests, 1.5, task_id="one")
+    with pytest.raises(TypeError, match="not a str"):
+        tasks_of(server, fail_fast="Unschedulable")
 
 
 def test_tasks_wait_and_read_by_one_watch(server: EmbeddedServer, core: client.CoreV1Api) -> None:
