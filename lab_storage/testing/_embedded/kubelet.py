@@ -57,8 +57,13 @@ class PodScript:
 
     name: str = "*"
     namespace: str = "*"
-    start: str = attrs.field(default="run", validator=attrs.validators.in_(tuple(BEHAVIOURS)))
+    start: str = attrs.field(default="run")
     delay: timedelta = timedelta(0)
+
+    @start.validator
+    def _check_start(self, _attribute: object, start: str) -> None:
+        if start not in BEHAVIOURS:
+            raise ValueError(f"start must be one of {', '.join(BEHAVIOURS)}, got {start!r}")
 
     def fits(self, pod: Object) -> bool:
         """Whether it is for this pod."""
