@@ -51,7 +51,8 @@ class LiveLabStorage(LabStorage):
     ask at that moment. A pod that is not followed is asked for, never taken as missing.
 
     It needs the right to list and watch the pods that it follows. Without it, it warns once a
-    minute, sends direct requests, and tries again after 1, 2, 4 … 60 s.
+    minute, sends direct requests, and tries again after 1, 2, 4 … 60 s; `wait_until_synced` and
+    `changes` raise, and so does `LabStorage.list_labs`, which needs that right in any case.
 
     The watch begins with the first call, in a thread of its own, and in a forked child anew. It
     ends with `close`, with a ``with`` block, or when the storage is forgotten.
