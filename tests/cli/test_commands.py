@@ -145,7 +145,9 @@ def test_create_that_meets_an_object_in_its_way_names_both_steps(
 
     assert (0, 1) == (first.returncode, done.returncode)
     assert 'pods "lab" already exists' in done.stderr
-    assert done.stderr.endswith("; delete it first; to go on, repeat it with --operation-id mine\n")
+    assert done.stderr.endswith(
+        "; delete it first; to go on, repeat it with --operation-id mine\n"
+    )
 
 
 @pytest.mark.parametrize("which", [FILE, BY_NAME], ids=["file", "names"])

@@ -264,8 +264,7 @@ class TestProfiles:
             ),
             (
                 {"display_name": "Small", "override": {"keep": ["PersistentVolumeClaim"]}},
-                "a profile sets 'keep', which must be the same for all profiles: "
-                "set c.LabSpawner.keep",
+                "a profile sets 'keep', which must be the same for all profiles",
             ),
         ],
     )

@@ -292,7 +292,7 @@ def test_back_off_is_one_event_whose_count_rises(plain: Plain) -> None:
 
 def test_unknown_start_of_a_script_is_an_error(embedded_server: EmbeddedServer) -> None:
     """It would never be found out otherwise."""
-    with pytest.raises(ValueError, match="^start must be one of run, pending, .*, got '"):
+    with pytest.raises(ValueError, match=r"^start must be one of run, pending, .*, got '"):
         embedded_server.script_pods(start="walk")
 
 
