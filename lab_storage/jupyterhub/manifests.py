@@ -118,8 +118,22 @@ class Settings:
                 resources[field] = {**(resources.get(field) or {}), **values}
 
 
-def find(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+def find(manifests: list[Manifest], kind: str, name: str, setting: str) -> Manifest:
     """Find one object of a lab.
+
+    Parameters
+    ----------
+    manifests
+        The lab.
+    kind, name
+        Of the object.
+    setting
+        The setting of the spawner that has the name, for the error.
+
+    Returns
+    -------
+    dict
+        Its manifest.
 
     Raises
     ------
@@ -131,7 +145,7 @@ def find(manifests: list[Manifest], kind: str, name: str) -> Manifest:
         found = metadata.get("name") if isinstance(metadata, dict) else None
         if manifest.get("kind") == kind and found == name:
             return manifest
-    raise LabFileError(f"the lab file has no {kind} {name!r}")
+    raise LabFileError(f"the lab file has no {kind} {name!r}, which c.LabSpawner.{setting} names")
 
 
 def notebook_of(pod: Manifest, name: str) -> Manifest:
@@ -147,5 +161,5 @@ def notebook_of(pod: Manifest, name: str) -> Manifest:
     for container in containers if isinstance(containers, list) else []:
         if isinstance(container, dict) and name in ("", container.get("name")):
             return container
-    which = f"container {name!r}" if name else "containers"
+    which = f"container {name!r}, which c.LabSpawner.container names" if name else "containers"
     raise LabFileError(f"the pod in the lab file has no {which}")

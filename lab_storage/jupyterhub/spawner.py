@@ -364,9 +364,9 @@ class LabSpawner(hub_spawner.Spawner):  # type: ignore[misc]
         )
         environment = {name: str(value) for name, value in self.get_env().items()}
         tokens = {name: environment.pop(name) for name in TOKENS if name in environment}
-        config_map = find(lab, "ConfigMap", self.names.env_config_map)
+        config_map = find(lab, "ConfigMap", self.names.env_config_map, "env_config_map")
         config_map["data"] = {**(config_map.get("data") or {}), **environment}
-        notebook = notebook_of(find(lab, "Pod", self.names.pod), self.container)
+        notebook = notebook_of(find(lab, "Pod", self.names.pod, "pod"), self.container)
         self.settings().apply(notebook)
         secret_name = replace_text(self.token_secret, self.words)
         sources = notebook.get("envFrom") or []

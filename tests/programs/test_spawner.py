@@ -201,7 +201,14 @@ class TestManifests:
             (None, "lab.yaml: No such file or directory"),
             ("a: [", "lab.yaml, line 1, column 5: invalid YAML"),
             ("- 1", "lab.yaml: document 1 is not a mapping"),
-            ("kind: Pod", "the lab file has no ConfigMap 'lab-env'"),
+            (
+                "kind: Pod",
+                "the lab file has no ConfigMap 'lab-env', which c.LabSpawner.env_config_map names",
+            ),
+            (
+                "{kind: ConfigMap, metadata: {name: lab-env}}",
+                "the lab file has no Pod 'lab', which c.LabSpawner.pod names",
+            ),
             ("{kind: List, items: [1]}", "lab.yaml: an item of document 1 is not a mapping"),
             ("{kind: Pod, metadata: [1]}", "the lab file has no ConfigMap 'lab-env'"),
             (
