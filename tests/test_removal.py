@@ -102,6 +102,21 @@ class TestStopAndStart:
         assert [seen[0]] * CYCLES == seen
         assert ["lab-scratch"] == list(seen[0])
 
+    def test_namespace_and_claim_of_another_tool_are_used_and_stay(
+        self, storage: LabStorage, core: client.CoreV1Api
+    ) -> None:
+        """As the guide for users of kubespawner says, where each user had a namespace."""
+        core.create_namespace({"metadata": {"name": NAMESPACE}})
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        claim = {"metadata": {"name": "lab-scratch"}, "spec": spec}
+        core.create_namespaced_persistent_volume_claim(NAMESPACE, claim)
+        before, kept = claims(core), ("Namespace", CLAIM)
+        for _ in range(2):
+            storage.create(lab_of(), timeout_of(SECONDS), keep_existing=kept)
+            storage.delete_objects(lab_of(), timeout_of(SECONDS), keep=kept)
+        assert before == claims(core)
+        assert [] == left(core)
+
     def test_next_start_takes_new_contents(
         self, storage: LabStorage, core: client.CoreV1Api, lab: LabObjects
     ) -> None:
