@@ -44,13 +44,17 @@ PULL_FAILED = {
 }
 
 
+def listened_to(live: LiveLabStorage) -> list[Any]:
+    """The pods that calls wait for; `None` for all."""
+    return list(live._following().view._listeners)
+
+
 @contextmanager
 def waiting(
     live: LiveLabStorage, *users: str, timeout: Timeout | None = None, **options: Any
 ) -> Iterator[list[Future[PodPhase | None]]]:
     """Wait for the start of each user's pod in a thread of its own, all under way."""
     timeout = timeout or timeout_of(PATIENCE_SECONDS)
-    following = live._following()
     for user in users:
         eventually(PodPhase.PENDING, partial(read, live, user))
     with ThreadPoolExecutor(len(users)) as threads:
@@ -62,7 +66,7 @@ def waiting(
             True,
             lambda: (
                 sum(future.done() for future in futures)
-                + sum(key is not None for key in list(following.view._listeners))
+                + sum(key is not None for key in listened_to(live))
                 >= len(set(users))
             ),
         )
@@ -112,6 +116,23 @@ def test_events_are_gathered_until_somebody_waits(world: World, gathering: LiveL
         assert PodPhase.RUNNING == waits[0].result()
         assert PodPhase.RUNNING == read(gathering, "bob")
     assert before == world.count(verb="list")
+
+
+def test_wait_believes_no_absence_from_before_it_began(
+    world: World, gathering: LiveLabStorage
+) -> None:
+    """Another process may have created the pod meanwhile; one question tells."""
+    world.make("eve")
+    before = world.count(verb="list")
+    assert 2 == gathering.freshness.pods
+    timeout = timeout_of(PATIENCE_SECONDS)
+    with ThreadPoolExecutor(1) as threads:
+        wait = threads.submit(gathering.wait_for_pod_start, "lab", "lab-eve", timeout)
+        eventually(True, lambda: wait.done() or ("lab-eve", "lab") in listened_to(gathering))
+        world.say("eve", "Running")
+        assert PodPhase.RUNNING == wait.result()
+    assert gathering.wait_for_pod_start("lab", "lab-nobody", timeout) is None
+    assert before + 2 == world.count(verb="list")
 
 
 def test_close_ends_the_gathering_of_events(gathering: LiveLabStorage) -> None:

@@ -56,15 +56,17 @@ def wait_for_start(
     left = call.left()
     last_look_at = monotonic() + left - min(LAST_LOOK_SECONDS, left / 5)
     look_seconds = max(following.max_age_seconds, SHORTEST_LOOK_SECONDS)
-    # What is known now may be older than what a write of this storage has changed.
-    following.find(call, key)
+    # What is known now may be older than what a write of this storage has changed. That there is
+    # no pod ends the wait, and may be older than what somebody else has created since.
+    began = monotonic()
+    is_missing = following.find(call, key) is None
     has_looked_last = False
     followed_by = monotonic() + FOLLOWED_SECONDS
     texts: dict[str, str] = {}
     try:
         while True:
             now = monotonic()
-            since = now - look_seconds
+            since = max(now - look_seconds, began) if is_missing else now - look_seconds
             if now >= last_look_at and not has_looked_last:
                 has_looked_last, since = True, now
             waiter.bell.quiet()
