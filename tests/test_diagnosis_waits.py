@@ -222,15 +222,34 @@ NO_ROOM = "1 Insufficient cpu."
                 "failed to sync configmap cache: timed out waiting for the condition",
             ),
         ),
+        made.pod(
+            "Pending",
+            made.waiting(
+                "CreateContainerConfigError",
+                "services have not yet been read at least once, cannot construct envvars",
+            ),
+        ),
         unscheduled("pod has unbound immediate PersistentVolumeClaims. not found"),
         unscheduled(
             "waiting for ephemeral volume controller to create the persistentvolumeclaim "
             '"lab-scratch". not found'
         ),
         unscheduled('pod "lab-jovyan/lab": ResourceClaim not created yet. not found'),
+        unscheduled(
+            "resource claim lab-jovyan/gpu is in the process of being allocated. not found"
+        ),
         unscheduled(NO_ROOM, nominatedNodeName="node-1"),
     ],
-    ids=["pulls", "cache", "claim", "ephemeral claim", "ResourceClaim", "preemption"],
+    ids=[
+        "pulls",
+        "cache",
+        "services",
+        "claim",
+        "ephemeral claim",
+        "ResourceClaim",
+        "shared ResourceClaim",
+        "preemption",
+    ],
 )
 def test_what_passes_by_itself_does_not_fail_fast(
     storage_of: StorageOf, passing: dict[str, Any]

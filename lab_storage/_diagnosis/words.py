@@ -33,15 +33,20 @@ WAITING = {
 THROTTLED = "pull QPS exceeded"
 
 # So does, of a pod that has just been created: CreateContainerConfigError while the kubelet is
-# still fetching a ConfigMap or Secret (pkg/kubelet/util/manager/watch_based_manager.go), and
-# Unschedulable while a claim has no volume yet, or is yet to be made itself
-# (pkg/scheduler/framework/plugins/volumebinding, dynamic-resource-allocation/resourceclaim).
+# still fetching a ConfigMap or Secret (pkg/kubelet/util/manager/watch_based_manager.go), or has
+# just started and not listed the services yet, whose addresses are in each environment
+# (pkg/kubelet/kubelet_pods.go, ``makeEnvironmentVariables``); and Unschedulable while a claim has
+# no volume yet, is being allocated for another pod that shares it, or is yet to be made itself
+# (pkg/scheduler/framework/plugins/volumebinding, pkg/scheduler/framework/plugins/dynamicresources,
+# dynamic-resource-allocation/resourceclaim).
 # A scheduler says that there is no volume of nearly every pod that is created with its claim.
 _PASSES = re.compile(
     f"{THROTTLED}"
     r"|failed to sync (configmap|secret) cache"
+    r"|services have not yet been read at least once"
     r"|pod has unbound immediate PersistentVolumeClaims"
     r"|waiting for ephemeral volume controller to create"
+    r"|resource claim \S+ is in the process of being allocated"
     r"|ResourceClaim not created yet"
 )
 

@@ -33,18 +33,24 @@ from tests.support.labs import timeout_of
 # Of such a wait the last fifth, in which it looks once more, is long enough on any machine.
 LOOKS_LAST_SECONDS = 4.0
 
-PULL_FAILED = {
-    "containerStatuses": [
-        {
-            "name": "notebook",
-            "image": "notebook:1",
-            "imageID": "",
-            "ready": False,
-            "restartCount": 0,
-            "state": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}},
-        }
-    ]
-}
+
+def container_waits(reason: str, message: str) -> dict[str, Any]:
+    """The status of a pod whose container waits."""
+    return {
+        "containerStatuses": [
+            {
+                "name": "notebook",
+                "image": "notebook:1",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": message}},
+            }
+        ]
+    }
+
+
+PULL_FAILED = container_waits("ErrImagePull", "no such image")
 
 
 def listened_to(live: LiveLabStorage) -> list[Any]:
@@ -182,24 +188,36 @@ def test_wait_fails_fast(world: World, live: LiveLabStorage) -> None:
     assert error.diagnosis is not None
 
 
-@pytest.mark.parametrize(
-    ("message", "nominated"),
-    [("pod has unbound immediate PersistentVolumeClaims", ""), ("1 Insufficient cpu", "node-1")],
-    ids=["claim", "preemption"],
-)
-def test_what_passes_by_itself_does_not_fail_fast(
-    world: World, live: LiveLabStorage, message: str, nominated: str
-) -> None:
-    """A claim without a volume yet, and a node where room is being made."""
-    refused = {
+def refused(message: str, **status: Any) -> dict[str, Any]:
+    """The status of a pod that the scheduler has refused."""
+    condition = {
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
         "message": f"0/1 nodes are available: {message}.",
     }
+    return {"conditions": [condition], **status}
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        refused("pod has unbound immediate PersistentVolumeClaims"),
+        refused("1 Insufficient cpu", nominatedNodeName="node-1"),
+        container_waits(
+            "CreateContainerConfigError",
+            "services have not yet been read at least once, cannot construct envvars",
+        ),
+    ],
+    ids=["claim", "preemption", "services"],
+)
+def test_what_passes_by_itself_does_not_fail_fast(
+    world: World, live: LiveLabStorage, passing: dict[str, Any]
+) -> None:
+    """It is said of pods that start a moment later."""
     world.make("ada")
     with waiting(live, "ada", fail_fast=FAIL_FAST) as waits:
-        world.say("ada", "Pending", conditions=[refused], nominatedNodeName=nominated)
+        world.say("ada", "Pending", **passing)
         world.say("ada", "Running")
         assert PodPhase.RUNNING == waits[0].result()
 
