@@ -391,6 +391,18 @@ FINE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         pod("Pending", waiting("ImagePullBackOff", 'Back-off pulling image "x"')),
         [event("Failed", 'Failed to pull image "x": pull QPS exceeded', container="notebook")],
     ),
+    "a config map is being fetched, as only an event says yet": (
+        pod("Pending", CREATING),
+        [event("Pulled", "", 14, container="notebook"),
+         event("Failed", "Error: failed to sync configmap cache: timed out waiting for the "
+               "condition", 15, container="notebook")],
+    ),
+    "the services are being listed, as only an event says yet": (
+        pod("Pending", CREATING),
+        [event("Pulled", "", 14, container="notebook"),
+         event("Failed", "Error: services have not yet been read at least once, cannot "
+               "construct envvars", 15, container="notebook")],
+    ),
     "ready again": (
         pod("Running", running(last=OOM, restarts=1), conditions=(READY,)),
         [event("Unhealthy", LIVENESS), event("Killing", KILLING)],

@@ -84,9 +84,9 @@ def stuck(pod: Pod, events: list[Event]) -> Finding | None:
 
 
 def _meaning(event: Event) -> PodTrouble | None:
-    if words.THROTTLED in event.message:
-        return None
     if event.reason in words.AMBIGUOUS_EVENTS:
+        if words.passes_by_itself(event.message):
+            return None
         matches = (trouble for form, trouble in words.EVENT_MESSAGE if form.match(event.message))
         return next(matches, None)
     return words.EVENT.get(event.reason)

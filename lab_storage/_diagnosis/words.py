@@ -28,20 +28,17 @@ WAITING = {
     "RunContainerError": PodTrouble.START,
 }
 
-# The kubelet's own limit of pulls a second comes as an ErrImagePull and passes by itself
-# (pkg/kubelet/images/helpers.go).
-THROTTLED = "pull QPS exceeded"
-
-# So does, of a pod that has just been created: CreateContainerConfigError while the kubelet is
-# still fetching a ConfigMap or Secret (pkg/kubelet/util/manager/watch_based_manager.go), or has
-# just started and not listed the services yet, whose addresses are in each environment
-# (pkg/kubelet/kubelet_pods.go, ``makeEnvironmentVariables``); and Unschedulable while a claim has
-# no volume yet, is being allocated for another pod that shares it, or is yet to be made itself
+# What passes by itself, by the message. Of ErrImagePull: the kubelet's own limit of pulls a
+# second (pkg/kubelet/images/helpers.go). Of CreateContainerConfigError: the kubelet is still
+# fetching a ConfigMap or Secret (pkg/kubelet/util/manager/watch_based_manager.go), or has just
+# started and not listed the services yet, whose addresses are in each environment
+# (pkg/kubelet/kubelet_pods.go, ``makeEnvironmentVariables``). Of Unschedulable: a claim has no
+# volume yet, is being allocated for another pod that shares it, or is yet to be made itself
 # (pkg/scheduler/framework/plugins/volumebinding, pkg/scheduler/framework/plugins/dynamicresources,
-# dynamic-resource-allocation/resourceclaim).
-# A scheduler says that there is no volume of nearly every pod that is created with its claim.
+# dynamic-resource-allocation/resourceclaim). A scheduler says that there is no volume of nearly
+# every pod that is created with its claim.
 _PASSES = re.compile(
-    f"{THROTTLED}"
+    r"pull QPS exceeded"
     r"|failed to sync (configmap|secret) cache"
     r"|services have not yet been read at least once"
     r"|pod has unbound immediate PersistentVolumeClaims"
