@@ -419,6 +419,22 @@ FINE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         pod("Running", waiting("X", last=end(137, "RestartingAllContainers"))),
         [],
     ),
+    "restarted for other resources, and not ready yet": (
+        pod("Running", running(False, since=30, restarts=1, last=end(137)), conditions=(UNREADY,)),
+        [event("Killing", "Container notebook resize requires restart", 18,
+               container="notebook")],
+    ),
+    "to be restarted for other resources": (
+        pod("Running", ended(143), policy="OnFailure"),
+        [event("Killing", "Container notebook resize requires restart", 18,
+               container="notebook")],
+    ),
+    "restarted for another image, ended well, and not ready yet": (
+        pod("Running", running(False, since=30, restarts=1, last=end(0, "Completed")),
+            conditions=(UNREADY,)),
+        [event("Killing", "Container notebook definition changed, will be restarted", 18,
+               container="notebook")],
+    ),
     "an init container that failed and then succeeded": (
         pod("Running", running(), init=(ended(0, "Completed", name="i", last=OOM, restarts=1),)),
         [],

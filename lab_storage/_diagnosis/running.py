@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 import attrs
 
@@ -44,7 +45,11 @@ def ended(pod: Pod, events: list[Event]) -> Finding | None:
     if pod.phase == "Succeeded":
         return None
     for container in _by_cause(pod):
-        if not _is_bad_end(pod, container) or _is_by_deletion(pod, container, events):
+        if (
+            not _is_bad_end(pod, container)
+            or _is_by_deletion(pod, container, events)
+            or _is_killed_for(words.CHANGING, container, events)
+        ):
             continue
         end = container.end
         if end is None:
@@ -78,10 +83,18 @@ def _is_by_deletion(pod: Pod, container: Container, events: list[Event]) -> bool
     if not is_before(end.finished, pod.deleted):
         return True
     # With its last step, a grace of 0, the kubelet overwrites when the deletion was asked for.
-    return (pod.is_removed and end.exit_code in words.KILLED) or any(
+    return (pod.is_removed and end.exit_code in words.KILLED) or _is_killed_for(
+        words.STOPPING, container, events
+    )
+
+
+def _is_killed_for(form: re.Pattern[str], container: Container, events: list[Event]) -> bool:
+    """Whether a container ended because its kubelet killed it, and said why in that form."""
+    end = container.end
+    return end is not None and any(
         event.reason == "Killing"
         and event.container == container.name
-        and event.message.startswith(words.STOPPING)
+        and form.match(event.message)
         and not is_before(end.finished, event.last)
         and not is_before(event.last, end.started)
         for event in events

@@ -124,8 +124,10 @@ EVENT_MESSAGE = (
 # ``reason`` of events with which the kubelet shows that it went on.
 PROGRESS = frozenset({"Pulling", "Pulled", "Created", "Started", "Killing"})
 
-# ``message`` of a Killing event (pkg/kubelet/kuberuntime/kuberuntime_manager.go).
-STOPPING = "Stopping container"
+# ``message`` of a Killing event (pkg/kubelet/kuberuntime/kuberuntime_manager.go): the pod is being
+# deleted; the container is started again, with other resources or another image.
+STOPPING = re.compile("Stopping container")
+CHANGING = re.compile("Container .* (resize requires restart|definition changed)")
 PROBE_KILL = re.compile("failed (liveness|startup) probe", re.IGNORECASE)
 
 # How a kubelet ends a container: SIGKILL, or SIGTERM that the process obeyed.

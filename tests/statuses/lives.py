@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .case import FOREVER, Case, Json, Step, container, delete, spec
+from .case import (
+    FOREVER,
+    POD,
+    Case,
+    Json,
+    Stage,
+    Step,
+    container,
+    delete,
+    spec,
+)
 from .conditions import all_of, is_going, is_ready, is_running, restarted, told, waits
 
 FAILS: Json = {"exec": {"command": ["sh", "-c", "echo not well; exit 1"]}, "periodSeconds": 1}
@@ -19,7 +29,38 @@ def _probed(**probes: Any) -> Json:
     return spec(container(FOREVER, **probes))
 
 
+def _give_memory(stage: Stage) -> None:
+    """Resize the container in place.
+
+    https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
+    """
+    resources = {"requests": {"memory": "32Mi"}}
+    stage.core.patch_namespaced_pod_resize(
+        POD,
+        stage.namespace,
+        {"spec": {"containers": [{"name": "notebook", "resources": resources}]}},
+    )
+
+
 CASES = (
+    Case(
+        "restarted-for-more-memory",
+        "Nothing is wrong: it was given more memory, for which its container is restarted.",
+        spec(
+            container(
+                FOREVER,
+                resources={"requests": {"memory": "16Mi"}},
+                resizePolicy=[{"resourceName": "memory", "restartPolicy": "RestartContainer"}],
+                readinessProbe={
+                    "exec": {"command": ["true"]},
+                    "initialDelaySeconds": 3,
+                    "periodSeconds": 1,
+                },
+            )
+        ),
+        all_of(restarted(), told("Killing")),
+        (Step(is_ready, then=_give_memory),),
+    ),
     Case(
         "startup-probe-fails",
         "Its container is killed, since its startup probe does not succeed.",

@@ -108,6 +108,7 @@ EXPECTED: dict[str, tuple[PodTrouble | None, str | None, str | None, int | None]
     "refused-out-of-cpu": (PodTrouble.NODE, None, "OutOfcpu", None),
     "refused-sysctl": (PodTrouble.NODE, None, "SysctlForbidden", None),
     "rejected-memory-pressure": (PodTrouble.DISRUPTION, None, "Evicted", None),
+    "restarted-for-more-memory": (None, None, None, None),
     "restarted-and-ready": (None, None, None, None),
     "root-refused": (PodTrouble.CONFIGURATION, "notebook", "CreateContainerConfigError", None),
     "running": (None, None, None, None),
