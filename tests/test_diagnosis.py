@@ -342,6 +342,14 @@ TROUBLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[Any, ...]]
         [],
         (T.NODE, "notebook", "ContainerStatusUnknown", 137),
     ),
+    "its node was restarted": (
+        pod("Failed", ended(255, "Unknown"), policy="Never"), [],
+        (T.NODE, "notebook", "Unknown", 255),
+    ),
+    "its node was restarted, and it is to be started again": (
+        pod("Running", ended(255, "Unknown"), conditions=(UNREADY,)), [],
+        (T.NODE, "notebook", "Unknown", 255),
+    ),
     "refused for its resources": (
         pod("Failed", reason="OutOfmemory", message=REFUSED), [],
         (T.NODE, None, "OutOfmemory", None),

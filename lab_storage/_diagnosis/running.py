@@ -20,23 +20,24 @@ _NO_TIME = datetime.timedelta(0)
 
 def out_of_memory(pod: Pod, _events: list[Event]) -> Finding | None:
     """A container's lack of memory counts before what happened to its pod."""
-    return _first_end(pod, "OOMKilled")
+    return _first_end(pod, PodTrouble.OUT_OF_MEMORY)
 
 
 def lost_container(pod: Pod, _events: list[Event]) -> Finding | None:
     """A container that its node has lost counts before the condition that comes of it."""
-    return _first_end(pod, "ContainerStatusUnknown")
+    return _first_end(pod, PodTrouble.NODE)
 
 
-def _first_end(pod: Pod, reason: str) -> Finding | None:
-    """The first container that ended for that reason and has not gone on since."""
+def _first_end(pod: Pod, trouble: PodTrouble) -> Finding | None:
+    """The first container that ended by that trouble and has not gone on since."""
     for container in _by_cause(pod):
         end = container.end
         # One that waits for something else has gone on to it.
         has_gone_on = container.is_waiting and not container.is_backing_off
-        if end is not None and end.reason == reason and not has_gone_on:
-            trouble = words.ENDED[reason]
-            return Finding(trouble, reason, end.message, container, end, since=end.finished)
+        if end is None or has_gone_on:
+            continue
+        if words.ENDED.get(end.reason or "") is trouble:
+            return Finding(trouble, end.reason, end.message, container, end, since=end.finished)
     return None
 
 

@@ -55,12 +55,14 @@ def passes_by_itself(message: str | None) -> bool:
 
 # ``state.terminated.reason`` of a container, where it did not end by itself: OOMKilled and
 # StartError come from containerd and CRI-O, ContainerCannotRun from dockershim,
-# ContainerStatusUnknown from pkg/kubelet/container/runtime.go.
+# ContainerStatusUnknown from pkg/kubelet/container/runtime.go; Unknown, with exit code 255, from
+# containerd after its node was restarted (pkg/cri/server/restart.go there).
 ENDED = {
     "OOMKilled": PodTrouble.OUT_OF_MEMORY,
     "StartError": PodTrouble.START,
     "ContainerCannotRun": PodTrouble.START,
     "ContainerStatusUnknown": PodTrouble.NODE,
+    "Unknown": PodTrouble.NODE,
 }
 
 # Ended on purpose, to be started again (pkg/kubelet/kubelet_pods.go).

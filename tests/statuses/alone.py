@@ -165,6 +165,27 @@ def _lose_container(stage: Stage) -> None:
         stage.plane.start_kubelet()
 
 
+# All that containerd has started, and it itself.
+LOSE_POWER = """
+for process in /proc/[0-9]*; do
+    case $(cat $process/comm) in
+        containerd | containerd-shim) others="$others ${process#/proc/}" ;;
+    esac
+done
+kill -9 $others $(ctr --namespace k8s.io tasks list | awk 'NR > 1 { print $2 }')
+"""
+
+
+def _restart_node(stage: Stage) -> None:
+    """Let nothing of what ran go on running, as if the node had lost its power."""
+    stage.plane.kill_kubelet()
+    try:
+        stage.plane.node.run("sh", "-c", LOSE_POWER)
+        stage.plane.restart_containerd()
+    finally:
+        stage.plane.start_kubelet()
+
+
 CASES = (
     Case(
         "unschedulable-taint",
@@ -255,6 +276,14 @@ CASES = (
                 then=_lose_container,
             ),
         ),
+        around=contextlib.nullcontext,
+    ),
+    Case(
+        "node-restarted",
+        "Its node has lost its power, and is there again.",
+        spec(container(FOREVER), restart="Never"),
+        has_phase("Failed"),
+        (Step(all_of(is_running, is_ready), then=_restart_node),),
         around=contextlib.nullcontext,
     ),
 )

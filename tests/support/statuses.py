@@ -91,6 +91,7 @@ EXPECTED: dict[str, tuple[PodTrouble | None, str | None, str | None, int | None]
     "liveness-probe-refused": (PodTrouble.PROBE, "notebook", "Unhealthy", 137),
     "mount-path-impossible": (PodTrouble.START, "notebook", "RunContainerError", 128),
     "node-lost": (PodTrouble.NODE, None, "NodeNotReady", None),
+    "node-restarted": (PodTrouble.NODE, "notebook", "Unknown", 255),
     "node-silent": (PodTrouble.NODE, None, "NodeNotReady", None),
     "one-of-two-crashes": (PodTrouble.CRASH, "helper", "Error", 3),
     "out-of-memory-loop": (PodTrouble.OUT_OF_MEMORY, "notebook", "OOMKilled", 137),
