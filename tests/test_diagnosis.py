@@ -298,6 +298,12 @@ TROUBLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[Any, ...]]
         [],
         (T.DISRUPTION, None, "PreemptionByScheduler", None),
     ),
+    "a readiness probe fails, of which the last events are missing": (
+        pod("Running", running(False, since=60),
+            conditions=(condition("ContainersReady", "False", "ContainersNotReady", since=600),)),
+        [event("Unhealthy", READINESS, 310, container="notebook")],
+        (T.PROBE, "notebook", "Unhealthy", None),
+    ),
     "its node is gone": (
         pod("Failed", running(), conditions=(
             condition("DisruptionTarget", reason="DeletionByPodGC"),)),
@@ -421,6 +427,11 @@ FINE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "a probe that failed in the run before": (
         pod("Running", running(False, since=60)),
         [event("Unhealthy", READINESS, 59, container="notebook")],
+    ),
+    "its kubelet has just started, and its probe failed while the program began": (
+        pod("Running", running(False, since=60),
+            conditions=(condition("ContainersReady", "False", "ContainersNotReady", since=600),)),
+        [event("Unhealthy", READINESS, 65, container="notebook")],
     ),
     "has ended once with exit code 0": (pod("Running", ended(0, "Completed")), []),
     "all containers are restarted on purpose": (

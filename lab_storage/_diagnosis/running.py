@@ -13,7 +13,9 @@ from lab_storage._diagnosis.finding import Finding, is_before, reported
 from lab_storage._diagnosis.pod import Container, End, Pod
 from lab_storage._pod_data import PodTrouble
 
-# A probe that fails so soon after a start fails as it did before.
+# A probe that fails so soon after a start fails as it did before. After some dozen events about a
+# pod its kubelet writes one in this time (k8s.io/client-go/tools/record,
+# ``EventSourceObjectSpamFilter``), so that the last of many may be missing.
 _SOON = datetime.timedelta(minutes=5)
 _NO_TIME = datetime.timedelta(0)
 
@@ -110,9 +112,7 @@ def _cause_in_events(container: Container, end: End, events: list[Event]) -> Fin
         if event.reason == "FailedPostStartHook":
             return reported(PodTrouble.START, event)
     was_killed = end.exit_code in words.KILLED
-    # After some dozen events about a pod its kubelet writes one in five minutes
-    # (k8s.io/client-go/tools/record, ``EventSourceObjectSpamFilter``), so that the event of the
-    # last of many kills may be missing.
+    # The event of the last of many kills may be missing.
     kills = [
         event
         for event in (own if was_killed else in_run)
@@ -143,10 +143,27 @@ def not_ready(pod: Pod, events: list[Event]) -> Finding | None:
             if event.reason != "Unhealthy" or event.container not in (container.name, None):
                 continue
             if not event.message.startswith("Liveness"):
-                if is_before(event.last, container.running_since):
+                if _is_over(event, pod, container):
                     break
                 return reported(PodTrouble.PROBE, event, container)
     return None
+
+
+def _is_over(event: Event, pod: Pod, container: Container) -> bool:
+    """Whether what a probe said has nothing to do with why a container is not ready now.
+
+    It was said in an earlier run, or long before the pod's containers were last ready. A kubelet
+    that has just started calls those with a readiness probe not ready until the probe has
+    succeeded once more; up to Kubernetes 1.34 (pkg/kubelet/prober/prober_manager.go,
+    ``UpdatePodStatus``).
+    """
+    if event.last is None:
+        return False
+    ready = pod.conditions.get("ContainersReady")
+    since = ready.since if ready is not None and ready.status == "False" else None
+    return is_before(event.last, container.running_since) or (
+        since is not None and since - event.last > _SOON
+    )
 
 
 def _is_killed_again(container: Container, events: list[Event]) -> Finding | None:
