@@ -298,6 +298,18 @@ TROUBLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], tuple[Any, ...]]
         [],
         (T.DISRUPTION, None, "PreemptionByScheduler", None),
     ),
+    "killed by somebody, after its readiness probe failed in many ways": (
+        pod("Running", ended(137)),
+        [event("Unhealthy", f"(combined from similar events): {READINESS}", 15,
+               container="notebook")],
+        (T.CRASH, "notebook", "Error", 137),
+    ),
+    "killed by a probe that failed in many ways": (
+        pod("Running", ended(137)),
+        [event("Unhealthy", f"(combined from similar events): {LIVENESS}", 15,
+               container="notebook")],
+        (T.PROBE, "notebook", "Unhealthy", 137),
+    ),
     "a readiness probe fails, of which the last events are missing": (
         pod("Running", running(False, since=60),
             conditions=(condition("ContainersReady", "False", "ContainersNotReady", since=600),)),
@@ -481,6 +493,10 @@ FINE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         pod("Running", running(), metadata=DELETED,
             conditions=(condition("DisruptionTarget", "False"), READY)),
         [],
+    ),
+    "its liveness probe failed in many ways, and it is not to be ready yet": (
+        pod("Running", running(False, since=10)),
+        [event("Unhealthy", f"(combined from similar events): {LIVENESS}", container="notebook")],
     ),
     "waits for a readiness gate": (
         pod("Running", running(), conditions=(

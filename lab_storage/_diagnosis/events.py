@@ -9,6 +9,9 @@ import attrs
 
 from lab_storage._diagnosis.json import mapping, moment, number, text
 
+# How a writer begins the message of an event in place of many whose messages differ; the rest is
+# that of the newest (k8s.io/client-go/tools/record, ``EventAggregatorByReasonMessageFunc``).
+_COMBINED = "(combined from similar events): "
 _NEVER = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 
 
@@ -30,6 +33,11 @@ class Event:
     def line(self) -> str:
         """``FailedMount: …``, as in a diagnosis."""
         return ": ".join(part for part in (self.reason, self.message) if part)
+
+    @property
+    def newest(self) -> str:
+        """The message of the newest of those that it stands for."""
+        return self.message.removeprefix(_COMBINED)
 
 
 def events_of(pod: Any, events: Any) -> list[Event]:

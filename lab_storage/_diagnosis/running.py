@@ -97,7 +97,7 @@ def _is_killed_for(form: re.Pattern[str], container: Container, events: list[Eve
     return end is not None and any(
         event.reason == "Killing"
         and event.container == container.name
-        and form.match(event.message)
+        and form.match(event.newest)
         and not is_before(end.finished, event.last)
         and not is_before(event.last, end.started)
         for event in events
@@ -116,13 +116,13 @@ def _cause_in_events(container: Container, end: End, events: list[Event]) -> Fin
     kills = [
         event
         for event in (own if was_killed else in_run)
-        if event.reason == "Killing" and words.PROBE_KILL.search(event.message)
+        if event.reason == "Killing" and words.PROBE_KILL.search(event.newest)
     ]
     if not (kills or was_killed):
         return None
     # Why it was killed says more than that it was.
     for event in own if kills else in_run:
-        if event.reason == "Unhealthy" and not event.message.startswith("Readiness"):
+        if event.reason == "Unhealthy" and not event.newest.startswith("Readiness"):
             return reported(PodTrouble.PROBE, event)
     return reported(PodTrouble.PROBE, kills[0]) if kills else None
 
@@ -142,7 +142,7 @@ def not_ready(pod: Pod, events: list[Event]) -> Finding | None:
         for event in reversed(events):
             if event.reason != "Unhealthy" or event.container not in (container.name, None):
                 continue
-            if not event.message.startswith("Liveness"):
+            if not event.newest.startswith("Liveness"):
                 if _is_over(event, pod, container):
                     break
                 return reported(PodTrouble.PROBE, event, container)

@@ -51,7 +51,7 @@ def waiting(pod: Pod, events: list[Event]) -> Finding | None:
 
 def _why_not_pulled(container: Container, events: list[Event]) -> str | None:
     for event in reversed(events):
-        if event.container == container.name and event.message.startswith("Failed to pull"):
+        if event.container == container.name and event.newest.startswith("Failed to pull"):
             return event.message
     return None
 
@@ -85,9 +85,9 @@ def stuck(pod: Pod, events: list[Event]) -> Finding | None:
 
 def _meaning(event: Event) -> PodTrouble | None:
     if event.reason in words.AMBIGUOUS_EVENTS:
-        if words.passes_by_itself(event.message):
+        if words.passes_by_itself(event.newest):
             return None
-        matches = (trouble for form, trouble in words.EVENT_MESSAGE if form.match(event.message))
+        matches = (trouble for form, trouble in words.EVENT_MESSAGE if form.match(event.newest))
         return next(matches, None)
     return words.EVENT.get(event.reason)
 

@@ -13,10 +13,12 @@ from .case import (
     Step,
     container,
     delete,
+    kill_container,
     spec,
 )
-from .conditions import all_of, is_going, is_ready, is_running, restarted, told, waits
+from .conditions import all_of, has_phase, is_going, is_ready, is_running, restarted, told, waits
 
+RANDOM = "/proc/sys/kernel/random/uuid"
 FAILS: Json = {"exec": {"command": ["sh", "-c", "echo not well; exit 1"]}, "periodSeconds": 1}
 REFUSED: Json = {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1}
 
@@ -60,6 +62,22 @@ CASES = (
         ),
         all_of(restarted(), told("Killing")),
         (Step(is_ready, then=_give_memory),),
+    ),
+    Case(
+        "killed-after-many-probes",
+        "Somebody has killed its container, whose readiness probe failed in many ways before.",
+        spec(
+            container(
+                FOREVER,
+                readinessProbe={
+                    "exec": {"command": ["sh", "-c", f"cat {RANDOM}; exit 1"]},
+                    "periodSeconds": 1,
+                },
+            ),
+            restart="Never",
+        ),
+        has_phase("Failed"),
+        (Step(all_of(is_running, told("Unhealthy", count=12)), then=kill_container),),
     ),
     Case(
         "startup-probe-fails",

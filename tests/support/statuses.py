@@ -85,6 +85,7 @@ EXPECTED: dict[str, tuple[PodTrouble | None, str | None, str | None, int | None]
     "init-out-of-memory": (PodTrouble.OUT_OF_MEMORY, "home", "OOMKilled", 137),
     "init-running": (None, None, None, None),
     "killed-after-its-grace": (None, None, None, None),
+    "killed-after-many-probes": (PodTrouble.CRASH, "notebook", "Error", 137),
     "killed-by-somebody": (PodTrouble.CRASH, "notebook", "Error", 137),
     "liveness-probe-failed-once": (None, None, None, None),
     "liveness-probe-fails": (PodTrouble.PROBE, "notebook", "Unhealthy", 137),
