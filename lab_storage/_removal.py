@@ -24,6 +24,7 @@ from lab_storage._manifests.kinds import (
     NAMESPACE,
     PERSISTENT_VOLUME_CLAIM,
     POD,
+    RESOURCE_QUOTA,
     ROLE_BINDING,
     SECRET,
     SERVICE_ACCOUNT,
@@ -31,9 +32,12 @@ from lab_storage._manifests.kinds import (
 )
 from lab_storage.exceptions import KubernetesError, describe_object
 
-# What controllers make in each namespace: kube-controller-manager's, and those of OpenShift.
+# What controllers make in each namespace: kube-controller-manager's, and those of OpenShift, of
+# Istio (istio/istio, pilot/pkg/bootstrap/namespacecontroller.go), and of smaller clusters of GKE
+# (https://cloud.google.com/kubernetes-engine/quotas).
 _MADE_BY_CONTROLLERS = {
-    CONFIG_MAP: {"kube-root-ca.crt", "openshift-service-ca.crt"},
+    CONFIG_MAP: {"istio-ca-root-cert", "kube-root-ca.crt", "openshift-service-ca.crt"},
+    RESOURCE_QUOTA: {"gke-resource-quotas"},
     SERVICE_ACCOUNT: {"builder", "default", "deployer", "pipeline"},
 }
 # https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets

@@ -67,6 +67,21 @@ def test_list_that_the_server_has_forgotten_is_listed_again(
     assert [] == namespaces(storage)
 
 
+def test_what_controllers_make_in_each_namespace_keeps_nothing(
+    storage: LabStorage, core: client.CoreV1Api
+) -> None:
+    """Those of OpenShift, Istio and GKE, besides Kubernetes' own."""
+    storage.create(lab_of(), timeout_of(SECONDS))
+    for name in ("istio-ca-root-cert", "openshift-service-ca.crt"):
+        core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": name}})
+    for name in ("builder", "deployer"):
+        core.create_namespaced_service_account(NAMESPACE, {"metadata": {"name": name}})
+    quota = {"metadata": {"name": "gke-resource-quotas"}, "spec": {"hard": {"pods": "1500"}}}
+    core.create_namespaced_resource_quota(NAMESPACE, quota)
+    storage.delete_objects(lab_of(), timeout_of(SECONDS))
+    assert [] == namespaces(storage)
+
+
 def test_custom_resource_of_others_keeps_the_namespace(
     storage: LabStorage, custom: client.CustomObjectsApi
 ) -> None:
