@@ -248,7 +248,7 @@ class Call:
     def judge(self, request: Request, answer: Answer) -> TransientError | KubernetesError:
         """Make the error that a refusal is: final, or worth another attempt."""
         error = self.refusal(request, answer)
-        if not is_transient(answer, request, namespace_is_new=self._namespace_is_new(request)):
+        if not is_transient(answer, request, namespace_is_new=self.namespace_is_new(request)):
             return error
         not_before_seconds = retry_after_seconds(answer)
         if not_before_seconds > max(0.0, self.timeout._left()):
@@ -261,7 +261,8 @@ class Call:
         """Note that this call has just made the namespace that it works in."""
         self._namespace_made = monotonic()
 
-    def _namespace_is_new(self, request: Request) -> bool:
+    def namespace_is_new(self, request: Request) -> bool:
+        """Whether this call has made the namespace of a request a moment ago."""
         made = self._namespace_made
         return (
             request.namespace is not None

@@ -16,7 +16,8 @@ controller is late, or by any 409
 ``Conflict``
 403, 404, 409 in a namespace that the      again, after a pause, for 5 s; except
 same call has just made                    ``exceeded quota``, ``AlreadyExists`` and
-                                           a namespace that is being terminated
+                                           a namespace that is being terminated,
+                                           not the one that had its name before
 any other status; a certificate that       final
 does not fit
 =========================================  ======================================

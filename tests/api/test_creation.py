@@ -219,6 +219,20 @@ class TestRefusalsThatPass:
                 create(call)
             assert 1 == posts(villain)
 
+    def test_namespace_that_may_not_be_read_may_be_being_terminated(self, logger: Any) -> None:
+        """Nobody knows whether it is this one or the one before that a server means."""
+        terminating = status(403, "Forbidden", "no: it is being terminated")
+
+        def script(request: Seen) -> Act:
+            return terminating if request.method == "POST" else status(403, "Forbidden", "no")
+
+        with Villain(script) as villain:
+            call = call_of(timeout_of(5), logger, villain.api_client())
+            call.note_namespace_made()
+            with pytest.raises(KubernetesError, match="being terminated"):
+                create(call)
+            assert ["POST", "GET"] == [each.method for each in villain.requests]
+
     def test_late_rights_to_look_make_no_conflict(self, logger: Any) -> None:
         """The answer to the first POST was lost, and what it made may not be read yet."""
         lost, forbidden = [reset], [status(403, "Forbidden", "no")] * 2
