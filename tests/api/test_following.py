@@ -21,9 +21,9 @@ from lab_storage._api.following.guard import Guard
 from lab_storage._api.following.health import Health
 from lab_storage._api.following.listeners import ChangeReader, StartWaiter
 from lab_storage._api.following.scope import Key, Scope
-from lab_storage._api.following.view import View
+from lab_storage._api.following.view import UNKNOWN, View
 from lab_storage._api.pod_source import Listed
-from lab_storage._api.pod_state import PodState
+from lab_storage._api.pod_state import PodEvent, PodState
 from lab_storage.exceptions import OperationCancelledError
 from tests.support.labs import timeout_of
 
@@ -47,6 +47,22 @@ def test_what_a_question_found_is_listed_and_told_before_the_watch_says_it() -> 
     view.learn(KEY, None, 9, 2.0)
     assert 0 == len(view)
     assert [None] == [told.phase for told in reader.changes()]
+
+
+def test_pod_that_a_list_no_longer_selects_is_not_believed_to_be_followed() -> None:
+    """Though it was asked for after that list was made, and is there: it has other labels."""
+    view, reader = View(Scope("lab-", label_selector="app=lab")), ChangeReader()
+    view.replace([pod(5)], 10, 0.0)
+    view.listen(reader)
+    assert [PodPhase.RUNNING] == [told.phase for told in reader.changes()]
+    view.learn(KEY, pod(17), 18, 2.0)
+    view.replace([], 16, 1.0)
+    assert [None] == [told.phase for told in reader.changes()]
+    assert isinstance(view.look(KEY, 2.0), PodState)
+    # Of what becomes of it now, the watch tells nothing.
+    view.mark(30, 3.0)
+    view.hear(PodEvent("BOOKMARK", 30))
+    assert view.look(KEY, 3.0) is UNKNOWN
 
 
 def test_who_leaves_without_having_waited_holds_nobody_up() -> None:

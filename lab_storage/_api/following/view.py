@@ -212,6 +212,8 @@ class View:
                 entry = self._entries[key]
                 if not version or entry.as_of <= version:
                     self._remove(key, entry)
+                elif self.scope.label_selector is not None:
+                    self._set_aside(key, entry)
             self._proven = max(self._proven, sent_at)
             self._advance(version)
             return True
@@ -312,9 +314,7 @@ class View:
                 entry.is_followed = True
                 self._tell(key, entry.pod)
             elif not exists and entry.is_followed and self.scope.label_selector is not None:
-                # It may be there, with other labels.
-                self._remove(key, entry)
-                self._remember(key, entry)
+                self._set_aside(key, entry)
             return
         self._others.pop(key, None)
         if not exists:
@@ -336,6 +336,11 @@ class View:
         entry.is_followed = False
         if was_there:
             self._tell(key, None)
+
+    def _set_aside(self, key: Key, entry: _Entry) -> None:
+        """The watch tells no more of a pod that may be there, with other labels."""
+        self._remove(key, entry)
+        self._remember(key, entry)
 
     def _set(
         self,
