@@ -39,7 +39,7 @@ class Stream:
         self._exchange.idle_seconds = seconds
 
     def limit(self, seconds: float) -> None:
-        """End with a `SilenceError` after so long, whatever comes."""
+        """End with a `SilenceError` so long from now, whatever comes."""
         self._exchange.ends_at = monotonic() + seconds
 
     def while_quiet(self, do: Callable[[], None]) -> None:

@@ -167,7 +167,7 @@ class Exchange:
             if left <= 0 or timeout.cancelled:
                 self.seconds()
                 if now >= self.ends_at:
-                    raise IdleError("it lasts for too long")
+                    raise IdleError("nothing of use was heard for too long")
                 raise IdleError(f"nothing heard for {self.idle_seconds:g} s")
             seconds = min(left, SLICE_SECONDS)
             # Nearly always it is a slice, and need not be set again, by a system call.
