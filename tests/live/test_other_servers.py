@@ -13,27 +13,44 @@ from tests.support.labs import timeout_of
 from tests.support.villain import Act, Seen, Villain, json_answer, stream
 
 
+def pod(user: str, version: int, phase: str = "Pending") -> dict[str, Any]:
+    """A user's pod as a server sends it."""
+    metadata = {
+        "name": "lab",
+        "namespace": f"lab-{user}",
+        "uid": user,
+        "resourceVersion": str(version),
+    }
+    return {"kind": "Pod", "metadata": metadata, "status": {"phase": phase}}
+
+
+def added(*pods: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a watch says of pods that exist."""
+    return [{"type": "ADDED", "object": each} for each in pods]
+
+
+def initial_end(version: str) -> dict[str, Any]:
+    """What a watch says after all that exists."""
+    annotations = {"k8s.io/initial-events-end": "true"}
+    metadata = {"resourceVersion": version, "annotations": annotations}
+    return {"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": metadata}}
+
+
+def pod_list(*pods: dict[str, Any], version: int) -> Act:
+    """Answer a list."""
+    return json_answer({"metadata": {"resourceVersion": str(version)}, "items": list(pods)})
+
+
 def test_server_that_knows_neither_streamed_lists_nor_ends_of_watches(
     storage_of: StorageOf,
 ) -> None:
     """It never says that it has told all, and goes on talking: then the pods are listed."""
     versions = itertools.count(11)
 
-    def pod() -> dict[str, Any]:
-        metadata = {
-            "name": "lab",
-            "namespace": "lab-ada",
-            "uid": "1",
-            "resourceVersion": str(next(versions)),
-        }
-        return {"kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}}
-
     def script(request: Seen) -> Act:
         if request.is_watch:
-            events = ([{"type": "MODIFIED", "object": pod()}, 0.1] for _ in itertools.count())
-            return stream(events)
-        version = {"resourceVersion": str(next(versions))}
-        return json_answer({"kind": "PodList", "metadata": version, "items": [pod()]})
+            return stream([*added(pod("ada", each, "Running")), 0.1] for each in versions)
+        return pod_list(pod("ada", next(versions), "Running"), version=next(versions))
 
     with (
         Villain(script) as villain,
@@ -47,27 +64,13 @@ def test_server_that_knows_neither_streamed_lists_nor_ends_of_watches(
 def test_blank_lines_are_silence(storage_of: StorageOf) -> None:
     """What keeps the connection of a dead watch alive does not keep the watch."""
 
-    def pod(phase: str, version: int) -> dict[str, Any]:
-        metadata = {
-            "name": "lab",
-            "namespace": "lab-ada",
-            "uid": "1",
-            "resourceVersion": str(version),
-        }
-        return {"kind": "Pod", "metadata": metadata, "status": {"phase": phase}}
-
     def script(request: Seen) -> Act:
         if "sendInitialEvents" in request.query:
-            annotations = {"k8s.io/initial-events-end": "true"}
-            end = {"metadata": {"resourceVersion": "10", "annotations": annotations}}
-            return stream(
-                {"type": "ADDED", "object": pod("Pending", 5)},
-                {"type": "BOOKMARK", "object": end},
-                ([b"\n", 0.1] for _ in itertools.count()),
-            )
+            blank = ([b"\n", 0.1] for _ in itertools.count())
+            return stream(added(pod("ada", 5)), initial_end("10"), blank)
         if request.is_watch:
-            return stream({"type": "MODIFIED", "object": pod("Running", 11)})
-        return json_answer({"metadata": {"resourceVersion": "10"}, "items": [pod("Pending", 5)]})
+            return stream(added(pod("ada", 11, "Running")))
+        return pod_list(pod("ada", 5), version=10)
 
     with (
         Villain(script) as villain,
@@ -76,3 +79,24 @@ def test_blank_lines_are_silence(storage_of: StorageOf) -> None:
         changes = live.changes(timeout_of(PATIENCE_SECONDS))
         assert [PodPhase.PENDING, PodPhase.RUNNING] == [next(changes).phase for _ in range(2)]
         changes.close()
+
+
+def test_streamed_list_that_names_no_version_is_not_taken(storage_of: StorageOf) -> None:
+    """A watch from no version on begins with what exists, in any order: some would be missed."""
+    pods = pod("ada", 10), pod("bob", 9)
+
+    def script(request: Seen) -> Act:
+        if "sendInitialEvents" in request.query:
+            return stream(initial_end(""), end="orderly")
+        if request.query.get("resourceVersion") == "0":
+            return stream(added(*pods))
+        return stream() if request.is_watch else pod_list(*pods, version=12)
+
+    with Villain(script) as villain, storage_of(villain).live("lab-") as live:
+        live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+        phases = [
+            live.read_pod_phase(names(user), timeout_of(PATIENCE_SECONDS))
+            for user in ("ada", "bob")
+        ]
+        assert [PodPhase.PENDING] * 2 == phases
+        assert 2 == live.freshness.pods

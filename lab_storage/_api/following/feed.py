@@ -156,6 +156,9 @@ class Feed(Rounds):
         return self._streams_lists
 
     def _take(self, pods: list[PodState], version: int, sent_at: float) -> None:
+        if not version:
+            # A watch from there on would begin with what exists, in any order.
+            raise TransientError("the list names no version")
         if self._view.replace(pods, version, sent_at):
             self._must_list = self._pages_next = False
             self._older_since = None
