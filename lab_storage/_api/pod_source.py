@@ -10,11 +10,12 @@ from typing import Final
 import attrs
 
 from lab_storage._api import frames, pod_json, pod_protobuf
-from lab_storage._api.answer import Answer, TransientError
+from lab_storage._api.answer import Answer, SilenceError, TransientError
 from lab_storage._api.call import Call
 from lab_storage._api.pod_state import Page, PodEvent, PodState
 from lab_storage._api.protobuf import PROTOBUF, DecodeError
 from lab_storage._api.request import JSON, Request, list_of_one
+from lab_storage._api.retry import pause_seconds
 from lab_storage._api.stream import Stream
 from lab_storage._manifests.kinds import POD, Kind
 from lab_storage.exceptions import KubernetesError
@@ -22,12 +23,17 @@ from lab_storage.exceptions import KubernetesError
 PAGE_SIZE: Final = 500
 # Of another kind there is the metadata alone, which is small.
 METADATA_PAGE_SIZE: Final = 2000
+# Where nobody waits for a list, so often is one of its later pages asked for.
+PAGE_ATTEMPTS: Final = 4
 # A read that takes longer has found nothing there yet.
 WAIT_SECONDS: Final = 0.001
 _METADATA_ALONE: Final = ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 Sent = Callable[[float], None]
 """Called with the time of each request that is sent for a list."""
+
+PageOf = Callable[[Call, Request], tuple["Listed", str]]
+"""Asks for a page of a list; gives the token of the next one too."""
 
 
 class GoneError(Exception):
@@ -113,7 +119,7 @@ class PodSource:
         return self._until_it_works(
             call,
             request,
-            lambda before: self._pages(call, request, before, is_sent),
+            lambda before: self._pages(call, request, self._persist, before, is_sent),
             known_version,
         )
 
@@ -140,7 +146,7 @@ class PodSource:
         )
 
     def list_once(self, call: Call) -> Listed:
-        """List the pods, each page asked for once. Blocks.
+        """List the pods, in pages. Blocks.
 
         Raises
         ------
@@ -151,11 +157,11 @@ class PodSource:
         KubernetesError
             If the server refuses for good.
         """
-        return self._pages(call, self._first_page(), 0, lambda _: None)
+        return self._pages(call, self._first_page(), self._try_some_times)
 
     def name_version(self, call: Call) -> Listed:
         """Ask for the version of now, by the smallest consistent list. Blocks, as `list_once`."""
-        return self._page(call, self._list({"limit": "1"}), 0, lambda _: None)[0]
+        return self._page(call, self._list({"limit": "1"}))[0]
 
     def watch(self, call: Call, query: Mapping[str, str], seconds: int) -> PodStream:
         """Begin a watch that the server ends after so many seconds. Blocks.
@@ -202,21 +208,48 @@ class PodSource:
                     raise TransientError("the list has expired between its pages", 410) from None
         raise RuntimeError("attempts end by a return or an error")
 
-    def _pages(self, call: Call, first: Request, before: int, is_sent: Sent) -> Listed:
+    def _pages(
+        self,
+        call: Call,
+        first: Request,
+        ask_again: PageOf,
+        before: int = 0,
+        is_sent: Sent = lambda _: None,
+    ) -> Listed:
         listed, token = self._page(call, first, before, is_sent)
         pods = self._wanted(listed)
         while token:
             query = {**first.query, "continue": token}
-            # All pages are of the first one's version.
-            more, token = self._page(call, attrs.evolve(first, query=query), 0, lambda _: None)
+            # All pages are of the first one's version, and would be lost with this one.
+            more, token = ask_again(call, attrs.evolve(first, query=query))
             pods += self._wanted(more)
         return attrs.evolve(listed, pods=pods)
+
+    def _persist(self, call: Call, request: Request) -> tuple[Listed, str]:
+        for attempt in call.attempts(request):
+            with attempt:
+                return self._page(call, request)
+        raise RuntimeError("attempts end by a return or an error")
+
+    def _try_some_times(self, call: Call, request: Request) -> tuple[Listed, str]:
+        for attempt in range(1, PAGE_ATTEMPTS):
+            try:
+                return self._page(call, request)
+            except TransientError as error:  # noqa: PERF203
+                if error.not_before_seconds or isinstance(error, SilenceError):
+                    raise
+                call.sleep(pause_seconds(error, attempt))
+        return self._page(call, request)
 
     def _wanted(self, listed: Listed) -> list[PodState]:
         return [pod for pod in listed.pods if self._wants(pod.namespace or pod.name)]
 
     def _page(
-        self, call: Call, request: Request, before: int, is_sent: Sent
+        self,
+        call: Call,
+        request: Request,
+        before: int = 0,
+        is_sent: Sent = lambda _: None,
     ) -> tuple[Listed, str]:
         types = [PROTOBUF, JSON] if self._has_protobuf else [JSON]
         accept = ", ".join([*(each + self._parameters for each in types), JSON])

@@ -6,11 +6,14 @@ import itertools
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from lab_storage import PodPhase
+from lab_storage._api import pod_source as _pod_source
 from tests.live.conftest import PATIENCE_SECONDS, names
 from tests.support.fixtures import StorageOf
 from tests.support.labs import timeout_of
-from tests.support.villain import Act, Seen, Villain, json_answer, stream
+from tests.support.villain import Act, Seen, Villain, json_answer, status, stream
 
 
 def pod(user: str, version: int, phase: str = "Pending") -> dict[str, Any]:
@@ -36,9 +39,10 @@ def initial_end(version: str) -> dict[str, Any]:
     return {"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": metadata}}
 
 
-def pod_list(*pods: dict[str, Any], version: int) -> Act:
+def pod_list(*pods: dict[str, Any], version: int, token: str = "") -> Act:
     """Answer a list."""
-    return json_answer({"metadata": {"resourceVersion": str(version)}, "items": list(pods)})
+    metadata = {"resourceVersion": str(version), "continue": token}
+    return json_answer({"metadata": metadata, "items": list(pods)})
 
 
 def test_server_that_knows_neither_streamed_lists_nor_ends_of_watches(
@@ -100,3 +104,30 @@ def test_streamed_list_that_names_no_version_is_not_taken(storage_of: StorageOf)
         ]
         assert [PodPhase.PENDING] * 2 == phases
         assert 2 == live.freshness.pods
+
+
+@pytest.mark.parametrize("refused", [0, 1])
+def test_server_that_fails_every_second_request_lists_all_pages(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    """A page that fails is asked for again, and not the whole list."""
+    monkeypatch.setattr(_pod_source, "PAGE_SIZE", 1)
+    users, requests = ["ada", "bob", "eve"], itertools.count()
+
+    def script(request: Seen) -> Act:
+        if next(requests) % 2 == refused:
+            return status(503)
+        if request.path.endswith("/namespaces"):
+            return pod_list(*({"metadata": {"name": f"lab-{user}"}} for user in users), version=10)
+        if request.is_watch:
+            return status(422) if "sendInitialEvents" in request.query else stream()
+        begin = int(request.query.get("continue", 0))
+        token = str(begin + 1) if begin + 1 < len(users) else ""
+        return pod_list(pod(users[begin], 5), version=10, token=token)
+
+    with Villain(script) as villain, storage_of(villain) as storage:
+        labs = storage.list_labs("lab-", timeout_of(PATIENCE_SECONDS))
+        assert [1, 1, 1] == [len(lab.pods) for lab in labs]
+        with storage.live("lab-") as live:
+            live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+            assert 3 == live.freshness.pods
