@@ -224,7 +224,7 @@ class LiveLabStorage(LabStorage):
         self, call: Call, namespace: str, name: str, fail_fast: Collection[str]
     ) -> PodPhase | None:
         following = self._following_for(call)
-        is_followed = self._scope.covers(namespace) and following.health.refusal is None
+        is_followed = following.hears_of(call, namespace)
         request = list_of_one(POD, namespace, name)
 
         def look_closer() -> Examination:
@@ -267,7 +267,7 @@ class LiveLabStorage(LabStorage):
 
     def _follow_events(self, call: Call, namespace: str, name: str) -> Generator[str, None, None]:
         following, key = self._following_for(call), (namespace, name)
-        if not self._scope.covers(namespace):
+        if not following.hears_of(call, namespace):
             yield from super()._follow_events(call, namespace, name)
             return
         has_begun = False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from lab_storage import PodPhase
+from lab_storage import LiveLabStorage, PodPhase, Timeout
 from lab_storage._api import pod_source as _pod_source
 from tests.live.conftest import PATIENCE_SECONDS, names
 from tests.support.fixtures import StorageOf
@@ -131,3 +132,31 @@ def test_server_that_fails_every_second_request_lists_all_pages(
         with storage.live("lab-") as live:
             live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
             assert 3 == live.freshness.pods
+
+
+CALLS: dict[str, Callable[[LiveLabStorage, Timeout], object]] = {
+    "wait": lambda live, timeout: live.wait_for_pod_start("lab", "lab-ada", timeout),
+    "events": lambda live, timeout: next(live.watch_pod_events("lab", "lab-ada", timeout)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_first_call_of_whom_the_watch_is_refused_has_one_of_its_own(
+    storage_of: StorageOf, call: Callable[[LiveLabStorage, Timeout], object]
+) -> None:
+    """As all later ones: it does not look at its pod now and then."""
+    pods = [pod("ada", 5)] if call is CALLS["wait"] else []
+    about = {"kind": "Pod", "namespace": "lab-ada", "name": "lab", "uid": "ada"}
+    event = {"metadata": {"name": "lab.1"}, "involvedObject": about, "message": "Started"}
+
+    def script(request: Seen) -> Act:
+        if "/namespaces/" not in request.path:
+            return status(403, "Forbidden")
+        if request.path.endswith("/events"):
+            return json_answer({"metadata": {"resourceVersion": "10"}, "items": [event]})
+        if request.is_watch:
+            return stream(added(pod("ada", 11, "Running")))
+        return pod_list(*pods, version=10)
+
+    with Villain(script) as villain, storage_of(villain).live("lab-") as live:
+        assert call(live, timeout_of(PATIENCE_SECONDS)) in (PodPhase.RUNNING, "Started")
