@@ -15,6 +15,7 @@ from lab_storage._api.following.listeners import ChangeReader
 from lab_storage._api.following.rounds import Rounds
 from lab_storage._api.following.scope import Scope
 from lab_storage._api.following.view import View
+from lab_storage._api.pod_source import GoneError
 from lab_storage._api.pod_state import PodEvent, PodState
 from lab_storage.exceptions import OperationCancelledError
 
@@ -40,18 +41,21 @@ class StandInCall:
 
 
 class Counted(Rounds):
-    """Counts its rounds, each of which takes a moment."""
+    """Counts its rounds, each of which takes a moment, or as long as a list."""
 
-    def __init__(self, end: Callable[[], None]) -> None:
+    def __init__(self, end: Callable[[], None], list_seconds: float = 0.0) -> None:
         self.call = StandInCall()
         self.rounds = 0
         self._end = end
+        self._list_seconds = list_seconds
         call: Any = self.call
         super().__init__(call, Health(lambda _: None), 10.0, lambda: self.call.now)
 
     def _round(self, call: Any) -> None:
         del call
         self.rounds += 1
+        self.call.now += self._list_seconds
+        self._watches_since = self.call.now
         self.call.now += 0.001
         self._end()
 
@@ -69,6 +73,11 @@ def fail() -> None:
     raise TransientError("503 ServiceUnavailable", 503)
 
 
+def forget() -> None:
+    """No longer know the version."""
+    raise GoneError
+
+
 def make_a_mistake() -> None:
     """Fail as nobody has thought of."""
     raise ZeroDivisionError("a mistake")
@@ -80,6 +89,15 @@ def test_bad_minute_costs_few_requests(end: Callable[[], None], most: int) -> No
     rounds = Counted(end)
     rounds.run()
     assert 5 <= rounds.rounds <= most
+
+
+@pytest.mark.parametrize("end", [fail, forget])
+def test_long_list_is_not_made_in_a_loop(end: Callable[[], None]) -> None:
+    """A server whose watches end at once is left alone, however long its lists take."""
+    rounds = Counted(end, list_seconds=1.5)
+    rounds.run()
+    assert rounds.rounds <= 16
+    assert rounds._health.last_failure is not None
 
 
 def test_mistake_of_our_own_is_a_failure_and_not_an_end() -> None:

@@ -218,6 +218,7 @@ class EventFeed(Rounds):
             "timeoutSeconds": str(self._seconds),
         }
         request = attrs.evolve(request, query=query)
+        self._watches_since = self._clock()
         opened = call.open(request)
         if isinstance(opened, Answer):
             raise judged(call, request, opened)

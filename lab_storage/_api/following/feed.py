@@ -103,6 +103,7 @@ class Feed(Rounds):
 
     def _resume(self, call: Call) -> PodStream:
         query = {"resourceVersion": str(self._view.version)}
+        self._watches_since = self._clock()
         return self._source.watch(call, query, self._seconds)
 
     def _hear(self, stream: PodStream) -> None:
@@ -144,6 +145,7 @@ class Feed(Rounds):
                     self._view.hear(event)
                 elif event.is_initial_end:
                     self._take(list(pods.values()), event.version, sent_at)
+                    self._watches_since = sent_at
                     pods.clear()
                 elif event.pod is not None and self._view.scope.covers(event.pod.namespace):
                     key = event.pod.namespace, event.pod.name

@@ -29,6 +29,7 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 FIRST_REFUSAL_SECONDS: Final = 1.0
 LONGEST_REFUSAL_SECONDS: Final = 60.0
+_NEVER: Final = float("inf")
 
 
 class Rounds(ABC):
@@ -56,6 +57,8 @@ class Rounds(ABC):
         # proven before its end, and the next naming before the end of the next.
         self._seconds = int(min(max(max_age_seconds / 2, 1), LONGEST_WATCH_SECONDS))
         self._is_hurried = True
+        # When the watch of this round was asked for; infinity before there is one.
+        self._watches_since = _NEVER
 
     @abstractmethod
     def _round(self, call: Call) -> None:
@@ -69,7 +72,7 @@ class Rounds(ABC):
         """Go on until the call is cancelled. Blocks."""
         failures = refusals = 0
         while True:
-            began = self._clock()
+            self._watches_since = _NEVER
             failure: Exception | None = None
             try:
                 self._round(self._call.part())
@@ -78,7 +81,8 @@ class Rounds(ABC):
             except Exception as error:
                 # Also a mistake of our own must not end the thread unseen.
                 failure = error
-            is_quick = self._clock() - began < QUICK_SECONDS
+            # However long a list before it has taken: that is not to be made in a loop.
+            is_quick = self._clock() - self._watches_since < QUICK_SECONDS
             if not is_quick:
                 failures = 0
             failure = self._judge(failure, is_hurried=self._is_hurried and is_quick)
