@@ -195,6 +195,35 @@ def test_older_version_of_now_proves_nothing() -> None:
     assert 0 == len(view)
 
 
+def test_list_that_a_question_has_overtaken_is_no_failure() -> None:
+    """The watch goes on from what the question's own list has told."""
+    view, health = View(Scope("lab-")), Health(lambda text: pytest.fail(text))
+    call: Any = RestoredCall(RestoredServer())
+    resumed: list[int] = []
+
+    class Slow:
+        """Lists so slowly that somebody else's list, sent later, is there first."""
+
+        def list_once(self, call: Any) -> Listed:
+            """List the pod as it was."""
+            del call
+            view.replace([pod(7)], 8, 1.0)
+            return Listed([pod(5)], 6, 0.0)
+
+    class Watched(Feed):
+        def _resume(self, call: Any) -> Any:
+            del call
+            resumed.append(self._view.version)
+            raise OperationCancelledError("Following", None)
+
+    source: Any = Slow()
+    feed = Watched(call, source, view, health, 10.0)
+    feed._streams_lists = False
+    feed.run()
+    assert [8] == resumed
+    assert [7] == [each.version for each in view.pods()]
+
+
 class ThrowingLock:
     """A lock after which something is thrown into the thread, once there is a question."""
 

@@ -26,7 +26,7 @@ from lab_storage._api.following.health import Health
 from lab_storage._api.following.rounds import OVERTIME_SECONDS, Rounds
 from lab_storage._api.following.scope import Key
 from lab_storage._api.following.view import View
-from lab_storage._api.pod_source import PodSource, PodStream
+from lab_storage._api.pod_source import Listed, PodSource, PodStream
 from lab_storage._api.pod_state import PodState
 from lab_storage.exceptions import KubernetesError
 
@@ -96,9 +96,10 @@ class Feed(Rounds):
             self._pages_next = True
             if self._list_by_stream(call):
                 return
+        known = self._view.version
         listed = self._source.list_once(call)
         self._pages_next = False
-        self._take(listed.pods, listed.version, listed.sent_at)
+        self._take(listed, known)
         self._hear(self._resume(call))
 
     def _resume(self, call: Call) -> PodStream:
@@ -127,7 +128,7 @@ class Feed(Rounds):
     def _list_by_stream(self, call: Call) -> bool:
         """Listen to what exists and then to what happens; whether the server can do that."""
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        sent_at = self._clock()
+        known, sent_at = self._view.version, self._clock()
         try:
             stream = self._source.watch(call, query, self._seconds)
         except KubernetesError as error:
@@ -144,7 +145,7 @@ class Feed(Rounds):
                 if not self._must_list:
                     self._view.hear(event)
                 elif event.is_initial_end:
-                    self._take(list(pods.values()), event.version, sent_at)
+                    self._take(Listed(list(pods.values()), event.version, sent_at), known)
                     self._watches_since = sent_at
                     pods.clear()
                 elif event.pod is not None and self._view.scope.covers(event.pod.namespace):
@@ -157,16 +158,18 @@ class Feed(Rounds):
         self._streams_lists = not self._must_list
         return self._streams_lists
 
-    def _take(self, pods: list[PodState], version: int, sent_at: float) -> None:
-        if not version:
+    def _take(self, listed: Listed, known: int) -> None:
+        """Take a list that was asked for when that version was known."""
+        if not listed.version:
             # A watch from there on would begin with what exists, in any order.
             raise TransientError("the list names no version")
-        if self._view.replace(pods, version, sent_at):
-            self._must_list = self._pages_next = False
-            self._older_since = None
-            self._health.succeed(is_news=True)
-            return
-        raise self._older("the list")
+        if listed.version < known:
+            raise self._older("the list")
+        # If it is not taken, that of a question has overtaken it, and is as good.
+        self._view.replace(listed.pods, listed.version, listed.sent_at)
+        self._must_list = self._pages_next = False
+        self._older_since = None
+        self._health.succeed(is_news=True)
 
     def _older(self, what: str) -> TransientError:
         now = self._clock()
