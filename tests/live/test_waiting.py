@@ -104,10 +104,11 @@ def test_fifty_waits_have_one_connection_and_one_thread(world: World, live_of: L
 @pytest.fixture
 def gathering(world: World, live_of: LiveOf, monkeypatch: pytest.MonkeyPatch) -> LiveLabStorage:
     """A storage that knows two labs, and is letting more events come, for a long time."""
-    monkeypatch.setattr(feed, "GATHERING_SECONDS", 10 * PATIENCE_SECONDS)
     world.make("ada")
     live = live_of()
     live.wait_until_synced(timeout_of(PATIENCE_SECONDS))
+    # Not before: behind the first list, too, more events may be let come.
+    monkeypatch.setattr(feed, "GATHERING_SECONDS", 10 * PATIENCE_SECONDS)
     world.make("bob")
     eventually(2, lambda: live.freshness.pods)
     return live
