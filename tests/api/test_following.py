@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -328,3 +329,24 @@ def test_refusal_of_who_has_no_time_is_not_that_of_who_has() -> None:
             assert isinstance(future.exception(), KubernetesError)
         assert longer.exception() is None
     assert 2 == server.lists
+
+
+def test_answer_about_a_pod_that_is_not_followed_is_as_new_as_the_watch() -> None:
+    """A server that lags behind is asked again, wherever the pod is."""
+    asked: list[int] = []
+
+    class Server:
+        """Answers with what it has to know at least."""
+
+        def find(self, *_: Any, known_version: Callable[[], int], **options: Any) -> Listed:
+            """Have no pod."""
+            del options
+            asked.append(known_version())
+            return Listed([], 20, 1.0)
+
+    source: Any = Server()
+    view = View(Scope("other-"), lambda: 0.0)
+    view.replace([], 10, 0.0)
+    asker = Asker(source, view, 10.0, lambda: 0.0)
+    assert asker.ask(call_of(5), KEY, lambda: 1.0) is None
+    assert [10] == asked

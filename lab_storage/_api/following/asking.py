@@ -226,7 +226,9 @@ class Asker:
             call,
             namespace,
             name,
-            known_version=lambda: self._view.known_version(key),
+            # Versions count for all pods: also of one that is not followed, an answer that is
+            # sent now is not older than what the watch has told.
+            known_version=lambda: max(self._view.version, self._view.known_version(key)),
             is_sent=is_sent,
         )
         # A server that does not select sends others too.
