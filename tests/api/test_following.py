@@ -66,6 +66,18 @@ def test_pod_that_a_list_no_longer_selects_is_not_believed_to_be_followed() -> N
     assert view.look(KEY, 3.0) is UNKNOWN
 
 
+def test_late_answer_does_not_count_once_its_pod_is_not_selected_any_more() -> None:
+    """Others were told a newer state, before its labels were taken away."""
+    view = View(Scope("lab-", label_selector="app=lab"))
+    view.replace([pod(5)], 10, 0.0)
+    view.hear(PodEvent("MODIFIED", 11, pod(11)))
+    view.hear(PodEvent("DELETED", 12, pod(12)))
+    view.learn(KEY, pod(5), 10, 1.0)
+    assert view.look(KEY, 1.0) is UNKNOWN
+    view.learn(KEY, pod(12), 13, 2.0)
+    assert isinstance(view.look(KEY, 2.0), PodState)
+
+
 def test_who_leaves_without_having_waited_holds_nobody_up() -> None:
     """The thread that gathers events learns of the next wait at once."""
     view, waiter = View(Scope("lab-")), StartWaiter((), has_selector=False)

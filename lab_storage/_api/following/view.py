@@ -77,6 +77,8 @@ class View:
 
     def __init__(self, scope: Scope, clock: Callable[[], float] = monotonic) -> None:
         self.scope = scope
+        # Then the watch does not tell of all pods of a place.
+        self._selects = scope.label_selector is not None
         self._clock = clock
         self._lock = Guard()
         self._entries: dict[Key, _Entry] = {}
@@ -210,10 +212,8 @@ class View:
                 self._follow(pod, pod.version, exists=True)
             for key in [key for key in self._entries if key not in listed]:
                 entry = self._entries[key]
-                if not version or entry.as_of <= version:
-                    self._remove(key, entry)
-                elif self.scope.label_selector is not None:
-                    self._set_aside(key, entry)
+                if not version or entry.as_of <= version or self._selects:
+                    self._remove(key, entry, version)
             self._proven = max(self._proven, sent_at)
             self._advance(version)
             return True
@@ -296,7 +296,7 @@ class View:
         """Whether the watch tells all of that pod, its absence included."""
         if entry is not None and entry.is_followed:
             return True
-        return self.scope.label_selector is None and self.scope.covers(key[0])
+        return not self._selects and self.scope.covers(key[0])
 
     def _known(self, key: Key, entry: _Entry | None) -> int:
         as_of = 0 if entry is None else entry.as_of
@@ -313,13 +313,13 @@ class View:
                 self._entries[key] = entry
                 entry.is_followed = True
                 self._tell(key, entry.pod)
-            elif not exists and entry.is_followed and self.scope.label_selector is not None:
-                self._set_aside(key, entry)
+            elif not exists and entry.is_followed and self._selects:
+                self._remove(key, entry, as_of)
             return
         self._others.pop(key, None)
         if not exists:
             if entry is not None:
-                self._remove(key, entry)
+                self._remove(key, entry, as_of)
             return
         if entry is None:
             entry = self._entries[key] = _Entry(None, 0)
@@ -329,18 +329,19 @@ class View:
         entry.is_followed = True
         self._tell(key, pod)
 
-    def _remove(self, key: Key, entry: _Entry) -> None:
+    def _remove(self, key: Key, entry: _Entry, as_of: int) -> None:
         was_there = entry.is_followed and entry.pod is not None
         self._entries.pop(key, None)
         self._ahead.pop(key, None)
         entry.is_followed = False
+        if self._selects:
+            # It may be there, with other labels. What is known from before does not count any
+            # more, and a late answer from before must not.
+            if as_of > entry.as_of:
+                entry.pod, entry.as_of, entry.proven = None, as_of, _NEVER
+            self._remember(key, entry)
         if was_there:
             self._tell(key, None)
-
-    def _set_aside(self, key: Key, entry: _Entry) -> None:
-        """The watch tells no more of a pod that may be there, with other labels."""
-        self._remove(key, entry)
-        self._remember(key, entry)
 
     def _set(
         self,
@@ -396,7 +397,7 @@ class View:
     def _drop_if_gone(self, key: Key) -> None:
         entry = self._entries.get(key)
         if entry is not None and entry.pod is None:
-            self._remove(key, entry)
+            self._remove(key, entry, entry.as_of)
 
     def _mark(self, version: int, sent_at: float) -> None:
         if not version or not self._version:
