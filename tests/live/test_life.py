@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -206,6 +207,13 @@ def test_no_thread_to_be_had_costs_the_watch_alone(
         patch.setattr(threading.Thread, "start", refuse)
         assert PodPhase.PENDING == read(live, "ada")
         assert "can't start new thread" == live.freshness.last_failure
+        with ThreadPoolExecutor(1) as threads:
+            timeout = timeout_of(PATIENCE_SECONDS)
+            wait = threads.submit(live.wait_for_pod_start, "lab", "lab-ada", timeout)
+            eventually(1, lambda: world.server.open_watches)
+            world.say("ada", "Running")
+            assert PodPhase.RUNNING == wait.result()
+            world.say("ada", "Pending")
     assert PodPhase.PENDING == read(live, "ada")
     eventually(True, lambda: live.freshness.is_synced)
 

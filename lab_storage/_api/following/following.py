@@ -162,12 +162,13 @@ class Following:
     def hears_of(self, call: Call, namespace: str) -> bool:
         """Whether the watch tells of a namespace's pods. May block, as `find`.
 
-        Not if it is refused, which is known no sooner than it has been tried.
+        Not if it is refused, which is known no sooner than it has been tried, or if there is no
+        thread to be had for it.
         """
         if not self.view.scope.covers(namespace):
             return False
         self._await_first_list(call)
-        return self.health.refusal is None
+        return self._thread is not None and self.health.refusal is None
 
     def find(self, call: Call, key: Key) -> PodState | None:
         """Give the state of a pod, from memory or from the server. May block.
