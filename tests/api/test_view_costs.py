@@ -108,6 +108,19 @@ def test_mistake_of_our_own_is_a_failure_and_not_an_end() -> None:
     assert "a mistake" == rounds._health.last_failure
 
 
+def test_log_that_cannot_be_written_does_not_end_the_thread() -> None:
+    """Loops over changes wait for what it tells, and nobody would begin it anew."""
+    rounds = Counted(fail)
+
+    def warn(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    rounds._health._warn = warn
+    rounds.run()
+    assert rounds.rounds > 5
+    assert "503 ServiceUnavailable" == rounds._health.last_failure
+
+
 def pod(number: int, version: int, phase: PodPhase) -> PodState:
     """A pod of that lab."""
     return PodState(f"lab-{number}", "lab", f"u{number}", version, None, False, phase, False)

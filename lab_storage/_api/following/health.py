@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -62,7 +63,10 @@ class Health:
             if is_due:
                 self._warned_at = self._clock()
         if is_due:
-            self._warn(text)
+            # A log that cannot be written, such as a pipe that nobody reads, must not end the
+            # thread: it has nobody to tell.
+            with contextlib.suppress(Exception):
+                self._warn(text)
         self._wake()
 
     def add(self, signal: Signal) -> None:
