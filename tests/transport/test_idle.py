@@ -98,8 +98,12 @@ def test_thread_ends_with_the_storage(
         wait_for(lambda: sweepers() == [])
 
 
-def test_few_connections_need_no_thread(storage_of: StorageOf) -> None:
+def test_few_connections_need_no_thread(
+    storage_of: StorageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are looked at when one of them is used."""
+    # However soon after the last look.
+    monkeypatch.setattr(idle, "SWEEP_SECONDS", 0.0)
     calls = idle.MOST_UNWATCHED
     script = Burst(calls)
     with Villain(script) as villain:
