@@ -18,7 +18,6 @@ import random
 import statistics
 import threading
 import tracemalloc
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +105,8 @@ def growth(hours: list[Json]) -> Json:
 
 def live(client: Any, labs: int) -> None:
     """Live through a day, as ordered: the beginning and the end of each minute, and samples."""
+    from lab_storage import PodPhase
+
     tracemalloc.start()
     _quicken()
     client.know_all()
@@ -113,55 +114,60 @@ def live(client: Any, labs: int) -> None:
     say(_sample(client, labs))
     with ThreadPoolExecutor(WRITERS) as threads:
         waits: list[Future[Any]] = []
+        begun: dict[str, int] = {}
         while True:
             order = await_order()
             if "begin" in order:
-                ear.expect(order["begin"])
+                # Of one that it had not been told of, a wait would ask by a connection more.
+                begun = order["begin"]
+                ear.await_phase(begun, "Pending")
                 waits = [
                     threads.submit(
                         client.live.wait_for_pod_start, POD, name_of(number), client.timeout()
                     )
-                    for number in order["begin"].values()
+                    for number in begun.values()
                 ]
                 say("waiting")
             elif "end" in order:
                 for each in waits:
-                    each.result()
+                    if each.result() is not PodPhase.RUNNING:
+                        raise RuntimeError(f"a wait for a pod that runs came to {each.result()}")
                 _read_some(client, labs)
-                ear.await_all()
+                ear.await_phase(begun, "Running")
                 say("over")
             else:
                 say(_sample(client, labs))
 
 
 class _Ear:
-    """Is told of changes, and knows which pods are to start and have not."""
+    """Is told of changes."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._expected: set[str] = set()
+        # By namespace: the UID of its pod, and the phase.
+        self._told: dict[str, tuple[str, str]] = {}
         self._news = threading.Condition()
         threading.Thread(target=self._hear, daemon=True).start()
 
-    def expect(self, uids: Iterable[str]) -> None:
-        """Pods with these UIDs will start."""
-        with self._news:
-            self._expected = set(uids)
+    def await_phase(self, labs: dict[str, int], phase: str) -> None:
+        """Block until it was told that the pods of labs, by their UIDs, are in that phase."""
+        expected = {name_of(number): (uid, phase) for uid, number in labs.items()}
 
-    def await_all(self) -> None:
-        """Block until they have."""
+        def is_told() -> bool:
+            return all(self._told.get(name) == told for name, told in expected.items())
+
         with self._news:
-            if not self._news.wait_for(lambda: not self._expected, _PATIENCE_SECONDS):
-                raise RuntimeError(f"never told of the start of {self._expected}")
+            if not self._news.wait_for(is_told, _PATIENCE_SECONDS):
+                raise RuntimeError(f"never told of each of {expected}")
 
     def _hear(self) -> None:
-        from lab_storage import PodPhase
-
         for change in self._client.live.changes(self._client.timeout(_DAY_SECONDS)):
-            if change.phase is PodPhase.RUNNING:
-                with self._news:
-                    self._expected.discard(change.uid)
-                    self._news.notify_all()
+            with self._news:
+                if change.phase is None:
+                    self._told.pop(change.namespace, None)
+                else:
+                    self._told[change.namespace] = change.uid, change.phase.value
+                self._news.notify_all()
 
 
 def _read_some(client: Any, labs: int) -> None:
