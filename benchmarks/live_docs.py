@@ -72,7 +72,7 @@ which five fields are scanned. `tox -e bench-live -- --docs` makes this section 
 {table(found)}
 - *A change*: eight threads write phases meanwhile. *Once it is read* compares decoding an event
   and storing its state with `json.loads` of the same pod. *Network and all* is the whole process's
-  CPU. That goal is out of reach: the floor, which only reads and scans, takes {floor:.2g} times as
+  CPU. That goal is out of reach: the floor, which only reads and scans, takes {floor:.3g} times as
   much as `json.loads`.
 - *A wait's return after a write*: a raw watch of the same pods reads the same event in another
   process, and looks for bytes in it. Both say when, and count from before the write.
