@@ -29,7 +29,7 @@ FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
 FIRST_REFUSAL_SECONDS: Final = 1.0
 LONGEST_REFUSAL_SECONDS: Final = 60.0
-_NEVER: Final = float("inf")
+_NOT_YET: Final = float("inf")
 
 
 class Rounds(ABC):
@@ -58,7 +58,7 @@ class Rounds(ABC):
         self._seconds = int(min(max(max_age_seconds / 2, 1), LONGEST_WATCH_SECONDS))
         self._is_hurried = True
         # When the watch of this round was asked for; infinity before there is one.
-        self._watches_since = _NEVER
+        self._watches_since = _NOT_YET
 
     @abstractmethod
     def _round(self, call: Call) -> None:
@@ -72,7 +72,7 @@ class Rounds(ABC):
         """Go on until the call is cancelled. Blocks."""
         failures = refusals = 0
         while True:
-            self._watches_since = _NEVER
+            self._watches_since = _NOT_YET
             failure: Exception | None = None
             try:
                 self._round(self._call.part())
