@@ -292,21 +292,15 @@ class PodStream:
             If something was said that cannot be read, and may be lost.
         """
         segments = _gathered(self._stream.segments(), gather)
-        self._limit_silence()
+        self._stream.heard()
         for event in frames.events(segments, self._stream.content_type):
             if event.status is not None:
                 code = event.status.get("code")
                 status = code if isinstance(code, int) and 400 <= code <= 599 else 500
                 body = json.dumps(event.status).encode()
                 raise judged(self._call, self._request, Answer(status, {}, body))
-            self._limit_silence()
+            self._stream.heard()
             yield event
-
-    def _limit_silence(self) -> None:
-        # Something on the way may keep the connection alive, as by blank lines: that is silence
-        # too.
-        if self._call.idle_seconds is not None:
-            self._stream.limit(self._call.idle_seconds)
 
     def close(self) -> None:
         """End it, from any thread."""

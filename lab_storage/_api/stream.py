@@ -38,6 +38,13 @@ class Stream:
         """End with a `SilenceError` after so long without a byte."""
         self._exchange.idle_seconds = seconds
 
+    def heard(self) -> None:
+        """Note that it said something of use: what else comes is silence, too, as of now.
+
+        Something on the way may keep a dead connection alive, as by blank lines.
+        """
+        self.limit(self._exchange.idle_seconds)
+
     def limit(self, seconds: float) -> None:
         """End with a `SilenceError` so long from now, whatever comes."""
         self._exchange.ends_at = monotonic() + seconds

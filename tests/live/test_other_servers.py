@@ -86,6 +86,33 @@ def test_blank_lines_are_silence(storage_of: StorageOf) -> None:
         changes.close()
 
 
+def test_half_a_line_is_silence_to_the_watch_of_events(storage_of: StorageOf) -> None:
+    """Nor does it keep a dead watch of events."""
+    watches = itertools.count(1)
+    about = {"kind": "Pod", "namespace": "lab-ada", "name": "lab", "uid": "ada"}
+    metadata = {"name": "e", "namespace": "lab-ada", "uid": "e", "resourceVersion": "11"}
+    event = {"metadata": metadata, "involvedObject": about, "reason": "Odd", "message": "as it is"}
+
+    def script(request: Seen) -> Act:
+        if request.path.endswith("/events"):
+            if not request.is_watch:
+                return json_answer({"metadata": {"resourceVersion": "10"}, "items": []})
+            if next(watches) == 1:
+                return stream(b'{"type": ', ([b" ", 0.1] for _ in itertools.count()))
+            return stream({"type": "ADDED", "object": event})
+        if "sendInitialEvents" in request.query:
+            return stream(added(pod("ada", 5)), initial_end("10"))
+        return stream() if request.is_watch else pod_list(pod("ada", 5), version=10)
+
+    with (
+        Villain(script) as villain,
+        storage_of(villain).live("lab-", max_age=timedelta(seconds=1)) as live,
+    ):
+        events = live.watch_pod_events("lab", "lab-ada", timeout_of(PATIENCE_SECONDS))
+        assert "as it is" == next(events)
+        events.close()
+
+
 def test_streamed_list_that_names_no_version_is_not_taken(storage_of: StorageOf) -> None:
     """A watch from no version on begins with what exists, in any order: some would be missed."""
     pods = pod("ada", 10), pod("bob", 9)

@@ -226,8 +226,10 @@ class EventFeed(Rounds):
         with closing(opened):
             if begins:
                 self._desk.tell_gap(self)
+            opened.heard()
             for line in read_lines(opened, self._seconds):
                 if line is not BLANK:
+                    opened.heard()
                     self._hear(line)
                     self.health.succeed()
                 if self._clock() > until:
